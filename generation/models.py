@@ -1,0 +1,261 @@
+"""What generation keeps: models, experiments and their plan, images, pairs and scores.
+
+An experiment is items × steps × conditions. An image is one cell of it; a pair is the baseline's image
+and a treatment's image of the same item and number of steps. Chunks are the plan cut into pieces of work.
+"""
+
+from typing import IO
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.files.storage import default_storage
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from generation import conditions
+from generation.storage import image_file
+
+
+class ImageModel(models.Model):
+    """A diffusion model that images are made with: a bundled starter, a local folder or a hub id."""
+
+    class Takes(models.TextChoices):
+        LABELS = "labels", "class labels"
+        PROMPTS = "prompts", "prompts"
+        NOTHING = "nothing", "nothing (unconditional)"
+
+    name = models.CharField(max_length=100, unique=True)
+    source = models.CharField(
+        max_length=500,
+        help_text="A bundled starter (starter/ddpm-flowers-32), a folder on the workers' disk, or a hub id (org/name).",
+    )
+    revision = models.CharField(max_length=100, blank=True, help_text="Branch, tag or commit of a hub model.")
+    commit = models.CharField(max_length=64, blank=True, editable=False)  # resolved at the first load
+    family = models.CharField(max_length=20, blank=True, editable=False)
+    takes = models.CharField(max_length=10, choices=Takes, default=Takes.NOTHING)
+    labels = models.JSONField(default=dict, blank=True, editable=False)  # {"0": "daisy", …}
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "model"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Experiment(models.Model):
+    """Images to be made and scored: items × steps × conditions."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        PAUSED = "paused"
+        CANCELLED = "cancelled"
+
+    name = models.CharField(max_length=100, unique=True)
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    steps = ArrayField(models.PositiveSmallIntegerField())
+    guidance = models.FloatField(null=True, blank=True)
+    spacing = models.CharField(max_length=10, choices=[(s.value, s.value) for s in conditions.Spacing])
+    metrics = ArrayField(models.CharField(max_length=50))
+    frozen = models.BooleanField(default=False, editable=False)  # a published study shows its images
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:generation_experiment_change", args=[self.pk])
+
+
+class Condition(models.Model):
+    """One way to make the images of an experiment: a recipe without its number of steps."""
+
+    experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="conditions")
+    name = models.CharField(max_length=100)
+    position = models.PositiveSmallIntegerField()  # 0 is the one that the others are paired with
+    recipe = models.JSONField()
+
+    class Meta:
+        ordering = ["experiment", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "name"], name="condition_name_once"),
+            models.UniqueConstraint(fields=["experiment", "position"], name="condition_position_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Item(models.Model):
+    """What is drawn: a model, a seed and a class label or prompt. Every condition draws it."""
+
+    experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="items")
+    model = models.ForeignKey(ImageModel, models.PROTECT, related_name="items")
+    position = models.PositiveIntegerField()  # its place in the plan, from 0
+    seed = models.BigIntegerField()
+    label = models.PositiveIntegerField(null=True, blank=True)
+    prompt = models.TextField(blank=True)
+    negative_prompt = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["experiment", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "position"], name="item_position_once"),
+            models.UniqueConstraint(
+                fields=["experiment", "model", "seed", "label", "prompt", "negative_prompt"],
+                name="item_once",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(condition=Q(label=None) | Q(prompt=""), name="item_label_or_prompt"),
+            models.CheckConstraint(condition=Q(seed__gte=0, seed__lt=2**31), name="item_seed_in_range"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject}, seed {self.seed}" if self.subject else f"seed {self.seed}"
+
+    @property
+    def subject(self) -> str:
+        """The label's name or the prompt; empty for an unconditional model."""
+        if self.label is not None:
+            return self.model.labels.get(str(self.label), str(self.label))
+        return self.prompt
+
+
+class Chunk(models.Model):
+    """Items that one worker makes in one go, at one number of steps, under every condition.
+
+    Its composition never changes: an image's bytes can depend on the batch it was made in.
+    """
+
+    class Stage(models.TextChoices):
+        IMAGES = "images", "images to make"
+        SCORES = "scores", "images to score"
+        DONE = "done", "done"
+
+    experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="chunks")
+    model = models.ForeignKey(ImageModel, models.PROTECT, related_name="+")
+    steps = models.PositiveSmallIntegerField()
+    first = models.PositiveIntegerField()  # positions of its items, both included
+    last = models.PositiveIntegerField()
+    stage = models.CharField(max_length=10, choices=Stage, default=Stage.IMAGES)  # what is to be done next
+    worker = models.CharField(max_length=100, blank=True)  # who holds the lease
+    lease = models.UUIDField(null=True, blank=True)  # new at each claim: a late worker can't record
+    lease_until = models.DateTimeField(null=True, blank=True)
+    progress = models.FloatField(default=0)  # share of the present stage that its worker has reported
+    attempts = models.PositiveSmallIntegerField(default=0)  # claims of the present stage
+    not_before = models.DateTimeField(null=True, blank=True)  # back-off after an error that may pass
+    failed = models.BooleanField(default=False)  # an error that won't pass, or too many that might have
+    error = models.TextField(blank=True)
+    seconds = models.FloatField(null=True, blank=True)  # to make its images
+    manifest = models.JSONField(default=dict)  # everything needed to make its images again
+    made_at = models.DateTimeField(null=True, blank=True)
+    scored_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["experiment", "steps", "first"]
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "steps", "first"], name="chunk_once"),
+            models.CheckConstraint(condition=Q(last__gte=F("first")), name="chunk_not_empty"),
+            models.CheckConstraint(
+                condition=Q(lease=None, lease_until=None) | Q(lease__isnull=False, lease_until__isnull=False),
+                name="chunk_lease_whole",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["stage", "model", "id"],
+                name="chunk_open",
+                condition=Q(failed=False) & ~Q(stage="done"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"items {self.first} to {self.last} at {self.steps} steps"
+
+
+class Image(models.Model):
+    """One made image, kept as a PNG file named by the SHA-256 of its bytes."""
+
+    chunk = models.ForeignKey(Chunk, models.CASCADE, related_name="images")
+    item = models.ForeignKey(Item, models.CASCADE, related_name="images")
+    condition = models.ForeignKey(Condition, models.CASCADE, related_name="images")
+    steps = models.PositiveSmallIntegerField()
+    sha256 = models.CharField(max_length=64, db_index=True)
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+    frozen = models.BooleanField(default=False, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["item", "condition", "steps"], name="image_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+    @property
+    def file(self) -> str:
+        """The file's name in the image storage."""
+        return image_file(self.sha256)
+
+    def open(self) -> IO[bytes]:
+        """The PNG's bytes. Raises FileNotFoundError when the file has vanished."""
+        return default_storage.open(self.file)
+
+
+class Pair(models.Model):
+    """Two images of the same item and steps: the baseline's and a treatment's."""
+
+    experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="pairs")
+    item = models.ForeignKey(Item, models.CASCADE, related_name="pairs")
+    steps = models.PositiveSmallIntegerField()
+    baseline = models.ForeignKey(Image, models.CASCADE, related_name="pairs_as_baseline")
+    treatment = models.ForeignKey(Image, models.CASCADE, related_name="pairs_as_treatment")
+    excluded = models.CharField(max_length=200, blank=True, help_text="Why this pair is left out of studies.")
+    frozen = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        ordering = ["experiment", "steps", "item", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["baseline", "treatment"], name="pair_once"),
+            models.CheckConstraint(condition=~Q(baseline=F("treatment")), name="pair_of_two"),
+        ]
+        indexes = [models.Index(fields=["experiment", "steps", "item"], name="pair_gallery")]
+
+    def __str__(self) -> str:
+        return f"{self.item} at {self.steps} steps"
+
+
+class Score(models.Model):
+    """The value of one metric on one image or one pair."""
+
+    image = models.ForeignKey(Image, models.CASCADE, null=True, related_name="scores")
+    pair = models.ForeignKey(Pair, models.CASCADE, null=True, related_name="scores")
+    metric = models.CharField(max_length=50)
+    version = models.CharField(max_length=80)  # of the formula and, where there are any, the weights
+    value = models.FloatField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(image__isnull=False, pair=None) | Q(image=None, pair__isnull=False),
+                name="score_of_image_or_pair",
+            ),
+            models.UniqueConstraint(
+                fields=["image", "metric", "version"], name="score_once_an_image", condition=Q(pair=None)
+            ),
+            models.UniqueConstraint(
+                fields=["pair", "metric", "version"], name="score_once_a_pair", condition=Q(image=None)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:.4g}"
