@@ -18,6 +18,7 @@ HTTPS = env.bool("HTTPS", default=False)  # served behind TLS: cookies are then 
 VAR = Path(env.str("EVALSITE_VAR", default=str(ROOT / "var")))  # everything the site writes
 IMAGE_ROOT = Path(env.str("EVALSITE_IMAGES", default=str(VAR / "images")))
 DATABASE_URL = env.str("DATABASE_URL", default="postgresql://localhost/evalsite")
+DATABASE_POOL = env.int("DATABASE_POOL", default=0)  # connections of a web process; 0: one a thread
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
 DEVICE = env.str("EVALSITE_DEVICE", default="")  # "" is CUDA where there is one, else the CPU
 LEASE_SECONDS = env.int("EVALSITE_LEASE_SECONDS", default=60)  # a silent worker loses its chunk after this

@@ -28,7 +28,8 @@ class ImageModel(models.Model):
     name = models.CharField(max_length=100, unique=True)
     source = models.CharField(
         max_length=500,
-        help_text="A bundled starter (starter/ddpm-flowers-32), a folder on the workers' disk, or a hub id (org/name).",
+        help_text="A bundled starter such as starter/ddpm-flowers-32, a folder in diffusers' format that the "
+        "workers can read, or a hub id such as org/name.",
     )
     revision = models.CharField(max_length=100, blank=True, help_text="Branch, tag or commit of a hub model.")
     commit = models.CharField(max_length=64, blank=True, editable=False)  # resolved at the first load

@@ -1,0 +1,155 @@
+"""From what a researcher asks for to rows: items × steps × conditions, cut into chunks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+from math import ceil
+
+from django.conf import settings
+from django.db import transaction
+
+from generation.conditions import Condition as FixedCondition
+from generation.conditions import NotAllowed, Recipe, Sampler, Spacing, check, check_seed, evaluations, names
+from generation.models import Chunk, Condition, Experiment, ImageModel, Item
+
+MOST_PAIRS = 100_000
+FIRST_CHUNK = 8  # items, until a rate was measured
+LARGEST_CHUNK = 256  # items; more would not be faster and would be lost at a time
+BASELINE = Recipe(sampler=Sampler.DDPM)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an image shows: a class label, a prompt, or neither (an unconditional model)."""
+
+    label: int | None = None
+    prompt: str = ""
+    negative_prompt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """An experiment that has not been made yet. Raises NotAllowed when it can't be.
+
+    Every recipe but the first is paired with the first, at each number of steps.
+    """
+
+    name: str
+    model: ImageModel
+    subjects: Sequence[Subject]
+    seeds: Sequence[int]
+    steps: Sequence[int]
+    recipes: Sequence[Recipe]
+    spacing: Spacing = Spacing.LEADING
+    guidance: float | None = None
+    metrics: Sequence[str] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        if not self.subjects:
+            raise NotAllowed("subjects", "(none)", "at least one class label or prompt")
+        if not self.seeds:
+            raise NotAllowed("seeds", "(none)", "at least one")
+        if len(self.recipes) < 2:
+            raise NotAllowed("conditions", len(self.recipes), "two or more, the baseline first")
+        if not self.steps or len(set(self.steps)) != len(self.steps):
+            raise NotAllowed("steps", list(self.steps), "one or more numbers of steps, each once")
+        for seed in (self.seeds[0], self.seeds[-1]):
+            check_seed(seed)
+        if self.guidance is not None:
+            check("guidance", self.guidance)
+        for steps in self.steps:
+            self.conditions(steps)
+        if self.pairs > MOST_PAIRS:
+            raise NotAllowed("pairs", f"{self.pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")
+
+    def conditions(self, steps: int) -> list[FixedCondition]:
+        return [recipe.at(steps) for recipe in self.recipes]
+
+    @property
+    def items(self) -> int:
+        return len(self.subjects) * len(self.seeds)
+
+    @property
+    def images(self) -> int:
+        return self.items * len(self.steps) * len(self.recipes)
+
+    @property
+    def pairs(self) -> int:
+        return self.items * len(self.steps) * (len(self.recipes) - 1)
+
+    def evaluations(self, steps: int) -> int:
+        """Model evaluations for one item under all conditions."""
+        return sum(evaluations(condition) for condition in self.conditions(steps))
+
+
+def make(plan: Plan, owner: object = None) -> Experiment:
+    """Write an experiment with its whole plan, in one transaction. It starts running at once."""
+    with transaction.atomic():
+        experiment = Experiment.objects.create(
+            name=plan.name,
+            steps=list(plan.steps),
+            guidance=plan.guidance,
+            spacing=plan.spacing,
+            metrics=list(plan.metrics),
+            owner=owner,
+        )
+        Condition.objects.bulk_create(
+            Condition(experiment=experiment, name=name, position=position, recipe=recipe.to_json())
+            for position, (name, recipe) in enumerate(zip(names(plan.recipes), plan.recipes, strict=True))
+        )
+        # Seeds change slowest, so that the first chunks already show every label or prompt.
+        Item.objects.bulk_create(
+            (
+                Item(
+                    experiment=experiment,
+                    model=plan.model,
+                    position=position,
+                    seed=seed,
+                    label=subject.label,
+                    prompt=subject.prompt,
+                    negative_prompt=subject.negative_prompt,
+                )
+                for position, (seed, subject) in enumerate(product(plan.seeds, plan.subjects))
+            ),
+            batch_size=5000,
+        )
+        Chunk.objects.bulk_create(
+            (
+                Chunk(experiment=experiment, model=plan.model, steps=steps, first=first, last=last)
+                for steps in plan.steps
+                for first, last in _ranges(plan.items, chunk_size(plan, steps))
+            ),
+            batch_size=5000,
+        )
+    return experiment
+
+
+def chunk_size(plan: Plan, steps: int) -> int:
+    """Items in a chunk: about half a minute of work at the model's last measured rate."""
+    rate = measured_rate(plan.model)
+    if rate is None:
+        return FIRST_CHUNK
+    wanted = settings.CHUNK_SECONDS * rate / plan.evaluations(steps)
+    return max(1, min(LARGEST_CHUNK, round(wanted)))
+
+
+def measured_rate(model: ImageModel) -> float | None:
+    """Model evaluations a second over the model's last chunks; None before the first."""
+    last = Chunk.objects.filter(model=model, seconds__gt=0).order_by("-made_at")[:10]
+    rows = last.values_list("seconds", "manifest__evaluations")
+    done = [(seconds, evaluations) for seconds, evaluations in rows if evaluations]
+    if not done:
+        return None
+    return sum(evaluations for _, evaluations in done) / sum(seconds for seconds, _ in done)
+
+
+def recipes_of(experiment: Experiment) -> list[tuple[str, Recipe]]:
+    """An experiment's conditions as names and recipes, the baseline first."""
+    return [(c.name, Recipe.from_json(c.recipe)) for c in experiment.conditions.order_by("position")]
+
+
+def _ranges(items: int, size: int) -> list[tuple[int, int]]:
+    """Both ends of `ceil(items / size)` ranges that differ in length by at most one."""
+    count = ceil(items / size)
+    ends = [round(i * items / count) for i in range(count + 1)]
+    return [(first, end - 1) for first, end in pairwise(ends)]

@@ -1,0 +1,195 @@
+"""Celery tasks: claim a chunk, call the engine or the scores, record.
+
+A message carries nothing but "there may be work": which chunk, the database says. A message that is lost,
+delivered twice or late does no harm. Torch is imported in the task bodies only, so that the parent of a
+worker's processes and the web never load it.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from celery import current_app, shared_task
+from django.conf import settings
+from django.db import DatabaseError, connection
+from PIL import Image as Picture
+
+from generation import catalogue, claims, planning
+from generation.models import Chunk, Image, ImageModel, Pair, Score
+from generation.scoring import names as metric_names
+from generation.sources import BadModel
+from generation.storage import keep
+
+if TYPE_CHECKING:
+    from generation.engine.families import Model
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+
+
+@shared_task(name="generation.tasks.make_images")
+def make_images() -> None:
+    """Make the images of one open chunk, if there is one."""
+    chunk = claims.claim(Chunk.Stage.IMAGES, _worker(), _held_model())
+    if chunk is None:
+        return
+    with _working_on(chunk) as progress:
+        from generation.engine import driver, png
+
+        model = _load(chunk.model)
+        recipes = planning.recipes_of(chunk.experiment)
+        items = list(claims.chunk_items(chunk))
+        result = driver.generate(
+            model,
+            [
+                driver.Item(
+                    seed=item.seed, label=item.label, prompt=item.prompt, negative_prompt=item.negative_prompt
+                )
+                for item in items
+            ],
+            [recipe.at(chunk.steps) for _, recipe in recipes],
+            guidance=chunk.experiment.guidance,
+            on_step=progress,
+        )
+        made = [
+            claims.MadeImage(item.position, name, keep(png.encode(image)), image.shape[1], image.shape[0])
+            for item, images in zip(items, result.images, strict=True)
+            for (name, _), image in zip(recipes, images, strict=True)
+        ]
+        claims.record_images(chunk, made, seconds=result.seconds, manifest=result.manifest)
+    score_images.delay()
+
+
+@shared_task(name="generation.tasks.score_images")
+def score_images() -> None:
+    """Score the images and pairs of one open chunk, if there is one."""
+    chunk = claims.claim(Chunk.Stage.SCORES, _worker())
+    if chunk is None:
+        return
+    with _working_on(chunk):
+        from generation.scoring import registry
+
+        metrics = chunk.experiment.metrics
+        images = list(chunk.images.order_by("id"))
+        pixels = {image.pk: _pixels(image) for image in images}
+        of_images = [m for m in metrics if metric_names.METRICS[m].kind == "image"]
+        of_pairs = [m for m in metrics if metric_names.METRICS[m].kind == "pair"]
+        pairs = list(Pair.objects.filter(treatment__chunk=chunk).order_by("id"))
+        image_values = registry.image_scores([pixels[image.pk] for image in images], of_images)
+        pair_values = registry.pair_scores(
+            [pixels[pair.baseline_id] for pair in pairs],
+            [pixels[pair.treatment_id] for pair in pairs],
+            of_pairs,
+        )
+        scores = [
+            Score(image=image, metric=metric, version=metric_names.METRICS[metric].version, value=value)
+            for metric, values in image_values.items()
+            for image, value in zip(images, values, strict=True)
+        ] + [
+            Score(pair=pair, metric=metric, version=metric_names.METRICS[metric].version, value=value)
+            for metric, values in pair_values.items()
+            for pair, value in zip(pairs, values, strict=True)
+        ]
+        claims.record_scores(chunk, scores)
+
+
+@shared_task(name="generation.tasks.reconcile")
+def reconcile() -> None:
+    """Take chunks back from silent workers and see to it that there is a message for each open chunk."""
+    claims.release_silent()
+    for stage, task in ((Chunk.Stage.IMAGES, make_images), (Chunk.Stage.SCORES, score_images)):
+        waiting = claims.open_chunks(stage).count() - _messages(
+            settings.CELERY_TASK_ROUTES[task.name]["queue"]
+        )
+        for _ in range(waiting):
+            task.delay()
+
+
+class _Heartbeat(threading.Thread):
+    """Renews a chunk's lease while its work goes on, and notices when it is lost."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        super().__init__(daemon=True)
+        self.chunk = chunk
+        self.progress = 0.0
+        self.lost = False
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(settings.LEASE_SECONDS / 6):
+            try:
+                claims.renew(self.chunk, self.progress)
+            except claims.LeaseLost:
+                self.lost = True
+                break
+            except DatabaseError as error:  # it may be restarting; the lease outlives a few beats
+                log.warning("No heartbeat for chunk %s: %s", self.chunk.pk, error)
+                connection.close()
+        connection.close()
+
+
+@contextmanager
+def _working_on(chunk: Chunk) -> Iterator[Progress]:
+    """Hold a chunk's lease; give the chunk back, with the reason, when its work fails."""
+    heart = _Heartbeat(chunk)
+    heart.start()
+
+    def progress(done: int, total: int) -> None:
+        heart.progress = done / total
+        if heart.lost:
+            raise claims.LeaseLost(f"Chunk {chunk.pk} is no longer ours.")
+
+    try:
+        yield progress
+    except claims.LeaseLost:
+        log.warning("Chunk %s went to another worker; nothing of it is recorded here.", chunk.pk)
+    except (BadModel, ValueError) as error:
+        log.exception("Chunk %s can't be done.", chunk.pk)
+        claims.give_back(chunk, str(error), may_pass=False)
+    except Exception as error:
+        log.exception("Chunk %s failed and will be tried again.", chunk.pk)
+        claims.give_back(chunk, f"{type(error).__name__}: {error}", may_pass=True)
+    finally:
+        heart.ended.set()
+        heart.join()
+
+
+_loaded: dict[tuple[int, str], "Model"] = {}  # the model that this process holds, by row and commit
+
+
+def _load(row: ImageModel) -> "Model":
+    """The model, loaded once and kept until another one is asked for. Raises BadModel."""
+    from generation.engine import families
+
+    key = (row.pk, row.commit)
+    if key not in _loaded:
+        _loaded.clear()
+        model = families.load(row.source, row.commit or row.revision, device=settings.DEVICE)
+        catalogue.learn(row, family=model.family, commit=model.commit, labels=dict(model.labels))
+        _loaded[row.pk, model.commit] = model
+        return model
+    return _loaded[key]
+
+
+def _held_model() -> int | None:
+    return next((pk for pk, _ in _loaded), None)
+
+
+def _worker() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _messages(queue: str) -> int:
+    """Messages that wait in a queue of the broker."""
+    with current_app.connection_for_read() as broker:
+        return broker.default_channel.client.llen(queue)
+
+
+def _pixels(image: Image) -> np.ndarray:
+    with image.open() as file:
+        return np.asarray(Picture.open(file).convert("RGB"))
