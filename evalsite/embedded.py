@@ -5,7 +5,6 @@ before the one in the wheel. Neither server listens on the network: both are rea
 Both are direct children that the kernel ends with us, so nothing is left when we are killed.
 """
 
-import ctypes
 import hashlib
 import importlib.util
 import os
@@ -13,14 +12,14 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from evalsite.processes import end, spawn
+
 LONGEST_SOCKET = 100  # bytes of a socket's path that every system takes, with some to spare
 
 
@@ -67,43 +66,6 @@ def start(folder: Path, *, durable: bool = True) -> Services:
     return services
 
 
-def spawn(
-    command: list[str],
-    *,
-    log: Path,
-    env: dict[str, str] | None = None,
-    user: str | None = None,
-    death: signal.Signals = signal.SIGTERM,
-) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own (Ctrl-C reaches only us) that ends when we do.
-
-    log: its stdout and stderr are appended there. death: the signal the kernel sends it if we die.
-    """
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=env,
-            user=user,
-            start_new_session=True,
-            # Safe here: we start children from one thread, before any other runs.
-            preexec_fn=lambda: _die_with_parent(death),  # noqa: PLW1509
-        )
-
-
-def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM, patience: float = 15) -> None:
-    """Ask a child to end, wait, and kill it after `patience` seconds."""
-    if process.poll() is None:
-        process.send_signal(how)
-    try:
-        process.wait(patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def data_folder(folder: Path) -> Path:
     """Where PostgreSQL's data lie: under `folder`, but for root below /var/tmp in a folder named after it.
 
@@ -114,11 +76,6 @@ def data_folder(folder: Path) -> Path:
         return folder.resolve() / "postgres"
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
     return Path("/var/tmp") / f"evalsite-{name}" / "postgres"
-
-
-def _die_with_parent(death: signal.Signals) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death)
 
 
 def _postgres(folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:

@@ -342,8 +342,8 @@ def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None 
             tail = [_word(*part) for part in parts[i] if part not in common] if len(group) > 1 else []
             given[i] = "-".join([sampler.value, *tail])
     found = [name for name in given if name is not None]
-    if twice := sorted({name for name in found if found.count(name) > 1}):
-        raise NotAllowed("conditions", twice[0], "each condition once")
+    if len(set(conditions)) < len(conditions) or len(set(found)) < len(found):
+        raise NotAllowed("conditions", ", ".join(found), "each condition once")
     return found
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise, product
 from math import ceil
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from generation.conditions import Condition as FixedCondition
@@ -59,6 +60,7 @@ class Plan:
             check("guidance", self.guidance)
         for steps in self.steps:
             self.conditions(steps)
+        names(self.recipes)
         if self.pairs > MOST_PAIRS:
             raise NotAllowed("pairs", f"{self.pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")
 
@@ -82,7 +84,7 @@ class Plan:
         return sum(evaluations(condition) for condition in self.conditions(steps))
 
 
-def make(plan: Plan, owner: object = None) -> Experiment:
+def make(plan: Plan, owner: User | None = None) -> Experiment:
     """Write an experiment with its whole plan, in one transaction. It starts running at once."""
     with transaction.atomic():
         experiment = Experiment.objects.create(
@@ -137,10 +139,10 @@ def measured_rate(model: ImageModel) -> float | None:
     """Model evaluations a second over the model's last chunks; None before the first."""
     last = Chunk.objects.filter(model=model, seconds__gt=0).order_by("-made_at")[:10]
     rows = last.values_list("seconds", "manifest__evaluations")
-    done = [(seconds, evaluations) for seconds, evaluations in rows if evaluations]
+    done = [(seconds, made) for seconds, made in rows if seconds and made]
     if not done:
         return None
-    return sum(evaluations for _, evaluations in done) / sum(seconds for seconds, _ in done)
+    return sum(made for _, made in done) / sum(seconds for seconds, _ in done)
 
 
 def recipes_of(experiment: Experiment) -> list[tuple[str, Recipe]]:

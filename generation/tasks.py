@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from celery import current_app, shared_task
+from celery import Task, current_app, shared_task
 from django.conf import settings
 from django.db import DatabaseError, connection
+from kombu.exceptions import OperationalError
 from PIL import Image as Picture
 
 from generation import catalogue, claims, planning
-from generation.models import Chunk, Image, ImageModel, Pair, Score
+from generation.models import Chunk, Experiment, Image, ImageModel, Pair, Score
 from generation.scoring import names as metric_names
 from generation.sources import BadModel
 from generation.storage import keep
@@ -61,8 +62,8 @@ def make_images() -> None:
             for item, images in zip(items, result.images, strict=True)
             for (name, _), image in zip(recipes, images, strict=True)
         ]
-        claims.record_images(chunk, made, seconds=result.seconds, manifest=result.manifest)
-    score_images.delay()
+        claims.record_images(chunk, made, seconds=result.seconds, manifest=result.manifest | {"evaluations": result.evaluations})
+    _nudge(score_images)
 
 
 @shared_task(name="generation.tasks.score_images")
@@ -103,11 +104,14 @@ def reconcile() -> None:
     """Take chunks back from silent workers and see to it that there is a message for each open chunk."""
     claims.release_silent()
     for stage, task in ((Chunk.Stage.IMAGES, make_images), (Chunk.Stage.SCORES, score_images)):
-        waiting = claims.open_chunks(stage).count() - _messages(
-            settings.CELERY_TASK_ROUTES[task.name]["queue"]
-        )
-        for _ in range(waiting):
-            task.delay()
+        queue = settings.CELERY_TASK_ROUTES[task.name]["queue"]
+        _nudge(task, claims.open_chunks(stage).count() - _messages(queue))
+
+
+def start(experiment: Experiment) -> None:
+    """Tell the workers that an experiment has open chunks. Without a broker, `reconcile` tells them later."""
+    _nudge(make_images, experiment.chunks.filter(stage=Chunk.Stage.IMAGES).count())
+    _nudge(score_images, experiment.chunks.filter(stage=Chunk.Stage.SCORES).count())
 
 
 class _Heartbeat(threading.Thread):
@@ -157,6 +161,14 @@ def _working_on(chunk: Chunk) -> Iterator[Progress]:
     finally:
         heart.ended.set()
         heart.join()
+
+
+def _nudge(task: Task, times: int = 1) -> None:
+    try:
+        for _ in range(times):
+            task.apply_async(retry=False)
+    except OperationalError as error:
+        log.warning("The broker can't be reached (%s); open work is found again when it is back.", error)
 
 
 _loaded: dict[tuple[int, str], "Model"] = {}  # the model that this process holds, by row and commit

@@ -1,0 +1,210 @@
+"""`make demo`: the whole site on one machine, with a study that can be voted on.
+
+This process starts everything, keeps it running, and ends it with itself. What it made stays under
+`var/demo`, so the next start goes on from there.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalsite import embedded, processes
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "var" / "demo"
+ADMIN = "admin"
+RESTARTS = 5  # of one process within a minute, before we give up
+
+
+class CannotRun(RuntimeError):
+    """The demo can't start or go on; the message says why and what to do."""
+
+
+@dataclass
+class Child:
+    """One process of the site, started again when it ends by itself."""
+
+    name: str
+    command: list[str]
+    how: signal.Signals = signal.SIGTERM  # what ends it soon
+    process: subprocess.Popen[bytes] | None = None
+    starts: tuple[float, ...] = ()
+
+    @property
+    def log(self) -> Path:
+        return FOLDER / f"{self.name}.log"
+
+    def keep_running(self) -> None:
+        """Start it if it doesn't run. Raises CannotRun when it ends again and again."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        now = time.monotonic()
+        self.starts = (*(start for start in self.starts if now - start < 60), now)
+        if len(self.starts) > RESTARTS:
+            raise CannotRun(
+                f"The {self.name} process ended {RESTARTS} times within a minute; see {self.log}."
+            )
+        if self.process is not None:
+            say(f"The {self.name} process ended (status {self.process.returncode}); it is started again.")
+        self.process = processes.spawn(processes.here(self.command), log=self.log, death=self.how)
+
+
+def main() -> int:
+    # A supervisor that is told to end does so as if by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _only_one(), _environment(_port()) as port:
+            _run(port)
+    except (CannotRun, embedded.CannotStart) as error:
+        print(f"make demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        say("Stopped. `make demo` goes on from here.")
+    return 0
+
+
+def _run(port: int) -> None:
+    children = [
+        Child("web", processes.web(f"127.0.0.1:{port}")),
+        # SIGQUIT ends a worker at once: its chunk goes back and is made again, nothing is lost.
+        Child("worker", processes.worker(), how=signal.SIGQUIT),
+        Child("beat", processes.beat(str(FOLDER / "beat"))),
+    ]
+    _manage("migrate", "--verbosity", "0")
+    _manage("collectstatic", "--noinput", "--verbosity", "0")
+    password = _password()
+    try:
+        for child in children:
+            child.keep_running()
+        _wait_for_web(port)
+        say(f"Admin:      http://127.0.0.1:{port}/admin/   name {ADMIN}   password {password}")
+        from evalsite import demo_study  # Django is set up by now
+
+        address = demo_study.prepare(say, lambda: _tend(children))
+        say(f"Demo study: http://127.0.0.1:{port}{address}")
+        say("Everything runs. Ctrl-C stops it; `make demo` goes on from here.")
+        while True:
+            _tend(children)
+            time.sleep(1)
+    finally:
+        # A second Ctrl-C must not leave half of it running.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for child in reversed(children):
+            if child.process is not None:
+                processes.end(child.process, child.how, patience=10)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _tend(children: list[Child]) -> None:
+    for child in children:
+        child.keep_running()
+
+
+def _port() -> int:
+    """The port of PORT (8000), if it is free. Raises CannotRun."""
+    text = os.environ.get("PORT", "") or "8000"
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise CannotRun(f"PORT={text}: a number from 1 to 65535 is allowed.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(text)))
+        except OSError as error:
+            raise CannotRun(
+                f"Port {text} can't be used ({error.strerror}): try `make demo PORT=8100`."
+            ) from error
+    return int(text)
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[None]:
+    """One demo of a checkout at a time: two would share the data."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotRun("It runs already from this checkout; end that one with Ctrl-C first.") from None
+        yield
+
+
+@contextlib.contextmanager
+def _environment(port: int) -> Iterator[int]:
+    """PostgreSQL, Redis and the settings of the demo, for this process and its children."""
+    say("Starting PostgreSQL and Redis")
+    services = embedded.start(FOLDER)
+    os.environ |= services.environment() | {
+        "DJANGO_SETTINGS_MODULE": "evalsite.settings",
+        "EVALSITE_VAR": str(FOLDER),
+        "SECRET_KEY": _secret("secret-key", 50),
+    }
+    try:
+        import django
+
+        django.setup()
+        yield port
+    finally:
+        from django.db import connections
+
+        connections.close_all()
+        services.stop()
+
+
+def _manage(*command: str) -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "manage.py"), *command], check=False)
+    if done.returncode:
+        raise CannotRun(
+            f"`manage.py {' '.join(command)}` failed with status {done.returncode}, as said above."
+        )
+
+
+def _password() -> str:
+    """The password of the admin's account, which is made if it isn't there."""
+    from django.contrib.auth import get_user_model
+
+    password = _secret("password", 12)
+    users = get_user_model()
+    user, made = users.objects.get_or_create(
+        username=ADMIN, defaults={"is_staff": True, "is_superuser": True, "email": "admin@localhost"}
+    )
+    if made or not user.check_password(password):
+        user.set_password(password)
+        user.save()
+    return password
+
+
+def _secret(name: str, size: int) -> str:
+    """A secret that is made once and kept in a file that only we may read."""
+    file = FOLDER / name
+    if not file.exists():
+        temporary = file.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.chmod(0o600)
+        temporary.write_text(secrets.token_urlsafe(size))
+        temporary.replace(file)
+    return file.read_text().strip()
+
+
+def _wait_for_web(port: int, patience: float = 60) -> None:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise CannotRun(f"The web server gave no answer for {patience:.0f} seconds; see {FOLDER / 'web.log'}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

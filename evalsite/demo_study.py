@@ -1,0 +1,57 @@
+"""The demo's experiment and study: made once, found again at every later start."""
+
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from generation import catalogue, planning, progress, tasks
+from generation.conditions import Recipe, Sampler
+from generation.models import Experiment
+from generation.scoring import names as metric_names
+
+NAME = "Demo: SE2P against the baseline"
+SEEDS = range(5)
+STEPS = 20
+PEOPLE = 200
+
+
+class Failed(RuntimeError):
+    """The demo's pictures can't be made; the message says why."""
+
+
+def experiment() -> Experiment:
+    """25 pairs of the bundled flower model, five of each flower."""
+    found = Experiment.objects.filter(name=NAME).first()
+    if found is not None:
+        return found
+    model = catalogue.starter()
+    plan = planning.Plan(
+        name=NAME,
+        model=model,
+        subjects=[planning.Subject(label=int(number)) for number in model.labels],
+        seeds=SEEDS,
+        steps=[STEPS],
+        recipes=[planning.BASELINE, Recipe(sampler=Sampler.SE2P)],
+        metrics=metric_names.DEFAULT,
+    )
+    return planning.make(plan)
+
+
+def wait(experiment: Experiment, meanwhile: Callable[[], None]) -> None:
+    """Show an experiment's progress on the terminal until its images are made and scored. Raises Failed."""
+    tasks.start(experiment)
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns) as bars:
+        made, scored = bars.add_task("Images made"), bars.add_task("Images scored")
+        while True:
+            now = progress.of(experiment)
+            bars.update(made, completed=now.made, total=now.images)
+            bars.update(scored, completed=now.scored, total=now.images)
+            if now.done:
+                return
+            if now.failed:
+                raise Failed(f"The demo's pictures can't be made: {now.error}")
+            meanwhile()
+            time.sleep(0.5)

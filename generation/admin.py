@@ -1,0 +1,270 @@
+"""The researcher's pages about images: models, experiments with their progress, and the gallery of pairs."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.core.files.storage import default_storage
+from django.db import models
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_POST
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from generation import control, planning, progress, tasks
+from generation.forms import ExperimentForm, ModelForm
+from generation.models import Experiment, Image, ImageModel, Pair, Score
+from generation.storage import image_file
+
+CONTROLS: dict[str, tuple[Callable[[Experiment], object], str]] = {
+    "pause": (control.pause, "Paused: what is being made is finished, nothing more is begun."),
+    "resume": (control.resume, "It goes on."),
+    "retry": (control.retry, "The failed chunks are open again."),
+    "cancel": (control.cancel, "Cancelled: what is made stays."),
+}
+COLOURS = {
+    "done": "success",
+    "running": "info",
+    "scoring": "info",
+    "waiting": "warning",
+    "paused": "warning",
+    "failed": "danger",
+    "cancelled": "danger",
+}
+
+
+@admin.register(ImageModel)
+class ImageModelAdmin(ModelAdmin):
+    form = ModelForm
+    list_display = ["name", "source", "family", "takes"]
+    search_fields = ["name", "source"]
+    readonly_fields = ["family", "commit", "classes"]
+
+    def get_fields(self, request: HttpRequest, obj: ImageModel | None = None) -> list[str]:
+        return ["name", "source", "revision", "takes"] + (list(self.readonly_fields) if obj else [])
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ImageModel | None = None) -> list[str]:
+        # What images were made with must stay what it says.
+        return [*self.readonly_fields, "source", "revision", "takes"] if obj else list(self.readonly_fields)
+
+    @display(description="Classes")
+    def classes(self, model: ImageModel) -> str:
+        return ", ".join(f"{number} {name}" for number, name in list(model.labels.items())[:50]) or "none"
+
+
+@admin.register(Experiment)
+class ExperimentAdmin(ModelAdmin):
+    form = ExperimentForm
+    list_display = ["name", "state_word", "images_done", "steps_list", "created"]
+    search_fields = ["name"]
+    readonly_fields = ["conditions_list", "steps_list", "spacing", "metrics", "created"]
+    change_form_outer_before_template = "admin/generation/experiment/progress.html"
+
+    fieldsets = [
+        (None, {"fields": ["name", "model", "subjects", "seeds", "steps"]}),
+        ("The treatment: SE2P", {"fields": ["gamma", "rho", "offset", "predictor_noise"]}),
+        ("More conditions and settings", {"fields": ["controls", "spacing", "guidance"]}),
+    ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Experiment | None = None) -> Any:
+        return [(None, {"fields": self.readonly_fields})] if obj else self.fieldsets
+
+    def has_change_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
+        # A plan never changes; another plan is another experiment.
+        return obj is None and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
+        return not (obj and obj.frozen) and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Experiment, form: ExperimentForm, change: bool) -> None:
+        made = planning.make(form.plan, cast(User, request.user))
+        obj.__dict__.update(made.__dict__)
+        tasks.start(made)
+        messages.info(request, f"{form.plan.images} images in {form.plan.pairs} pairs are planned and begun.")
+
+    def response_add(
+        self, request: HttpRequest, obj: Experiment, post_url_continue: str | None = None
+    ) -> Any:
+        return redirect(obj.get_absolute_url())
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Experiment]:
+        return super().get_queryset(request).prefetch_related("conditions")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<int:pk>/progress/", view(self.progress), name="generation_progress"),
+            path("<int:pk>/control/", view(require_POST(self.control)), name="generation_control"),
+            *super().get_urls(),
+        ]
+
+    def progress(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of an experiment's page that changes while it runs."""
+        experiment = get_object_or_404(Experiment, pk=pk)
+        return TemplateResponse(
+            request, "admin/generation/experiment/progress_now.html", _progress_context(experiment)
+        )
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        key = kwargs.get("object_id") or (args[0] if args else None)
+        experiment = Experiment.objects.filter(pk=key).first() if key and str(key).isdecimal() else None
+        kwargs["extra_context"] = (kwargs.get("extra_context") or {}) | (
+            _progress_context(experiment) if experiment else {}
+        )
+        return super().changeform_view(request, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        response = super().changelist_view(request, extra_context)
+        if (shown := getattr(response, "context_data", {}).get("cl")) is not None:
+            found = progress.of_all(shown.result_list)
+            for experiment in shown.result_list:
+                experiment.progress = found[experiment.pk]
+        return response
+
+    @display(description="State", label=COLOURS)
+    def state_word(self, experiment: Any) -> str:
+        return experiment.progress.word
+
+    @display(description="Images")
+    def images_done(self, experiment: Any) -> str:
+        return f"{experiment.progress.made} of {experiment.progress.images}"
+
+    @display(description="Steps")
+    def steps_list(self, experiment: Experiment) -> str:
+        return ", ".join(map(str, experiment.steps))
+
+    @display(description="Conditions")
+    def conditions_list(self, experiment: Experiment) -> SafeString:
+        return format_html_join(
+            "", "<div>{}: {}</div>", ((c.name, _words(c.recipe)) for c in experiment.conditions.all())
+        )
+
+    def control(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Pause, resume, cancel or retry."""
+        experiment = get_object_or_404(Experiment, pk=pk)
+        change, said = CONTROLS.get(request.POST.get("do", ""), (None, ""))
+        if change is None:
+            raise Http404
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        change(experiment)
+        messages.info(request, said)
+        return redirect(experiment.get_absolute_url())
+
+
+@admin.register(Pair)
+class PairAdmin(ModelAdmin):
+    """The gallery: pairs side by side with their scores."""
+
+    class Media:
+        css = {"all": ["admin/experiment.css"]}
+
+    list_display = ["pictures", "item_words", "steps", "condition", "scores_list", "excluded"]
+    list_display_links = ["item_words"]
+    list_filter = [("experiment", admin.RelatedOnlyFieldListFilter), "steps", "treatment__condition__name"]
+    list_select_related = ["item__model", "baseline", "treatment__condition"]
+    list_per_page = 25
+    list_filter_submit = False
+    show_full_result_count = False
+    fields = ["large_pictures", "item_words", "steps", "condition", "scores_list", "excluded"]
+    readonly_fields = ["large_pictures", "item_words", "steps", "condition", "scores_list"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Pair | None = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Pair]:
+        scores = Score.objects.order_by("metric")
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(
+                models.Prefetch("scores", scores),
+                models.Prefetch("baseline__scores", scores),
+                models.Prefetch("treatment__scores", scores),
+            )
+        )
+
+    def get_urls(self) -> list[URLPattern]:
+        file = path("image/<str:sha256>.png", self.admin_site.admin_view(image), name="generation_image_file")
+        return [file, *super().get_urls()]
+
+    @display(description="Baseline, treatment")
+    def pictures(self, pair: Pair) -> SafeString:
+        return _pictures(pair, 96)
+
+    @display(description="Baseline, treatment")
+    def large_pictures(self, pair: Pair) -> SafeString:
+        return _pictures(pair, 384)
+
+    @display(description="Item")
+    def item_words(self, pair: Pair) -> str:
+        return str(pair.item)
+
+    @display(description="Treatment", ordering="treatment__condition__name")
+    def condition(self, pair: Pair) -> str:
+        return pair.treatment.condition.name
+
+    @display(description="Scores (baseline → treatment)")
+    def scores_list(self, pair: Pair) -> SafeString:
+        before = {score.metric: score.value for score in pair.baseline.scores.all()}
+        rows = [
+            (score.metric, f"{before[score.metric]:.3f} → {score.value:.3f}")
+            for score in pair.treatment.scores.all()
+            if score.metric in before
+        ] + [(score.metric, f"{score.value:.3f}") for score in pair.scores.all()]
+        return format_html_join("", "<div>{} {}</div>", rows)
+
+
+@require_GET
+def image(request: HttpRequest, sha256: str) -> FileResponse:
+    """An image's file, for researchers. Its name is its content, so it may be kept for ever."""
+    if not Image.objects.filter(sha256=sha256).exists():
+        raise Http404
+    try:
+        file = default_storage.open(image_file(sha256))
+    except FileNotFoundError:
+        raise Http404(f"The file of image {sha256} has vanished from the storage.") from None
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return FileResponse(file, content_type="image/png", headers=headers)
+
+
+def _progress_context(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "experiment": experiment,
+        "progress": (now := progress.of(experiment)),
+        "colour": COLOURS[now.word],
+        "workers": list(experiment.chunks.filter(lease__isnull=False).order_by("id")[:20]),
+        "preview": Pair.objects.filter(experiment=experiment)
+        .select_related("item__model", "baseline", "treatment__condition")
+        .order_by("-id")[:6],
+    }
+
+
+def _pictures(pair: Pair, size: int) -> SafeString:
+    return format_html_join(
+        " ",
+        '<img class="evalsite-picture" src="{}" width="{}" height="{}" alt="{}" loading="lazy">',
+        (
+            (
+                reverse("admin:generation_image_file", args=[one.sha256]),
+                size,
+                size * one.height // one.width,
+                side,
+            )
+            for side, one in (("baseline", pair.baseline), ("treatment", pair.treatment))
+        ),
+    )
+
+
+def _words(recipe: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in recipe.items())

@@ -1,0 +1,208 @@
+"""Forms of the admin. They turn text into a plan; what is allowed, `conditions` and `planning` say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from generation import catalogue, planning
+from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, seeds
+from generation.models import Experiment, ImageModel
+from generation.scoring import names as metric_names
+from generation.sources import BadModel, find_label
+
+CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddpm-2n": ("The baseline with twice the steps", {"sampler": Sampler.DDPM, "steps_factor": 2}),
+    "noise": (
+        "The baseline with SE2P's noise, without its second processor",
+        {"sampler": Sampler.DDPM, "noise_scale": "se2p"},
+    ),
+    "fixed_large": (
+        "The baseline with the larger variance (fixed_large)",
+        {"sampler": Sampler.DDPM, "variance": "fixed_large"},
+    ),
+    "gamma0": ("SE2P with γ = 0: one evaluation a step", {"sampler": Sampler.SE2P, "gamma": 0.0}),
+    "naive": ("Two processors without the predictor (naive)", {"sampler": Sampler.NAIVE}),
+    "ddim": ("DDIM", {"sampler": Sampler.DDIM}),
+}
+
+
+class ModelForm(forms.ModelForm):
+    """Adds a model; a source that can't be one is refused with the reason."""
+
+    class Meta:
+        model = ImageModel
+        fields = ["name", "source", "revision", "takes"]
+        help_texts = {"takes": "Asked for hub models only; a folder says it itself."}
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if "source" in cleaned:
+            self.instance.source = cleaned["source"]
+            self.instance.revision = cleaned.get("revision", "")
+            try:
+                catalogue.fill(self.instance)
+            except BadModel as error:
+                self.add_error("source", str(error))
+        return cleaned
+
+
+class ExperimentForm(forms.ModelForm):
+    """Asks for an experiment; `plan` is what it amounts to once it is valid."""
+
+    model = forms.ModelChoiceField(ImageModel.objects, widget=UnfoldAdminSelectWidget)
+    subjects = forms.CharField(
+        label="Class labels or prompts",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5}),
+        help_text="One a line. For a model with classes: names or numbers, or “all”. "
+        "Leave it empty for a model that takes neither.",
+    )
+    seeds = forms.CharField(
+        initial="0:10",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="0:10 is 0 to 9; several can be joined by commas. Each label or prompt gets every seed.",
+    )
+    steps = forms.CharField(
+        label="Denoising steps",
+        initial="20",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="One number, or several joined by commas, such as 10, 20, 50, 100.",
+    )
+    gamma = forms.FloatField(
+        label="γ, mixing",
+        initial=0.015,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}),
+        help_text="Weight of the first processor. The paper's value is 0.015.",
+    )
+    rho = forms.FloatField(
+        label="ρ, variance scale",
+        initial=1.35,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}),
+        help_text="Scale of the predicted latent's noise. The paper's value is 1.35.",
+    )
+    offset = forms.CharField(
+        label="δ, offset",
+        initial="1",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Timesteps between the processors: a whole number, or “step” for one step of the grid.",
+    )
+    predictor_noise = forms.ChoiceField(
+        choices=[
+            (PredictorNoise.OWN.value, "its own"),
+            (PredictorNoise.SHARED.value, "shared with the step"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+        help_text="Whether the predicted latent has a noise of its own.",
+    )
+    controls = forms.MultipleChoiceField(
+        label="Also make",
+        required=False,
+        choices=[(key, words) for key, (words, _) in CONTROLS.items()],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Each is paired with the baseline on the same items.",
+    )
+    spacing = forms.ChoiceField(
+        label="Timestep spacing",
+        choices=[(s.value, s.value) for s in Spacing],
+        widget=UnfoldAdminSelectWidget,
+        help_text="How the timesteps are spread; diffusers' default is leading.",
+    )
+    guidance = forms.FloatField(
+        label="Guidance scale",
+        required=False,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}),
+        help_text="For models with guidance. Empty: the model's usual value.",
+    )
+
+    class Meta:
+        model = Experiment
+        fields = ["name"]
+        widgets = {"name": UnfoldAdminTextInputWidget}
+
+    plan: planning.Plan
+
+    def clean_seeds(self) -> list[int]:
+        try:
+            return seeds(self.cleaned_data["seeds"])
+        except NotAllowed as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def clean_steps(self) -> list[int]:
+        try:
+            return [int(word) for word in self.cleaned_data["steps"].replace(",", " ").split()]
+        except ValueError:
+            raise forms.ValidationError(
+                f"“{self.cleaned_data['steps']}”: whole numbers joined by commas are allowed, such as 10, 20."
+            ) from None
+
+    def clean_offset(self) -> int | str:
+        text = self.cleaned_data["offset"].strip()
+        return int(text) if text.isdecimal() else text
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        for parameter in ("gamma", "rho", "offset", "guidance"):
+            value = cleaned.get(parameter)
+            if value is not None and value not in ALLOWED[parameter]:
+                self.add_error(parameter, str(NotAllowed(parameter, value, ALLOWED[parameter])))
+        if "model" in cleaned:
+            try:
+                cleaned["subjects"] = subjects_of(cleaned["model"], cleaned.get("subjects", ""))
+            except NotAllowed as error:
+                self.add_error("subjects", str(error))
+        if not self.errors:
+            try:
+                self.plan = self._plan(cleaned)
+            except NotAllowed as error:
+                self.add_error(error.parameter if error.parameter in self.fields else None, str(error))
+        return cleaned
+
+    def _plan(self, cleaned: dict[str, Any]) -> planning.Plan:
+        own = {name: cleaned[name] for name in ("gamma", "rho", "offset", "predictor_noise")}
+        recipes = [planning.BASELINE, Recipe(sampler=Sampler.SE2P, **own)]
+        for key in cleaned["controls"]:
+            recipes.append(_control(CONTROLS[key][1], own))
+        return planning.Plan(
+            name=cleaned["name"],
+            model=cleaned["model"],
+            subjects=cleaned["subjects"],
+            seeds=cleaned["seeds"],
+            steps=cleaned["steps"],
+            recipes=recipes,
+            spacing=Spacing(cleaned["spacing"]),
+            guidance=cleaned["guidance"],
+            metrics=metric_names.DEFAULT,
+        )
+
+
+def subjects_of(model: ImageModel, text: str) -> Sequence[planning.Subject]:
+    """What to draw, one a line of `text`, as the model takes it. Raises NotAllowed."""
+    lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if model.takes == ImageModel.Takes.NOTHING:
+        if lines:
+            raise NotAllowed("subjects", lines[0], f"nothing: {model} is unconditional")
+        return [planning.Subject()]
+    if not lines:
+        raise NotAllowed(
+            "subjects", "(empty)", f"at least one line: {model} takes {model.get_takes_display()}"
+        )
+    if model.takes == ImageModel.Takes.PROMPTS:
+        return [planning.Subject(prompt=line) for line in lines]
+    labels = {int(number): name for number, name in model.labels.items()}
+    if lines == ["all"]:
+        return [planning.Subject(label=number) for number in sorted(labels)]
+    return [planning.Subject(label=number) for number in dict.fromkeys(find_label(labels, x) for x in lines)]
+
+
+def _control(control: dict[str, Any], own: dict[str, Any]) -> Recipe:
+    """A control with as many of the treatment's own parameters as it takes."""
+    takes = Recipe(**control).takes()
+    return Recipe(**{name: value for name, value in own.items() if name in takes} | control)

@@ -1,0 +1,33 @@
+"""Names of the metrics and what they mean. No torch here: forms and pages list them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number about one image or about the two images of a pair.
+
+    version: of its formula and weights; a score is kept under it. better: the direction that people would
+    call better, or none where there is no such direction.
+    """
+
+    name: str
+    kind: Literal["image", "pair"]
+    version: str
+    better: Literal["higher", "lower", "none"]
+    words: str
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("brightness", "image", "1", "none", "mean luma, 0 to 1"),
+        Metric("contrast", "image", "1", "none", "standard deviation of luma"),
+        Metric("sharpness", "image", "1", "none", "variance of luma's Laplacian"),
+        Metric("colourfulness", "image", "1", "none", "Hasler and Süsstrunk's, on 0 to 255"),
+        Metric("drift", "pair", "1", "higher", "CLIP similarity of the pair's images, -1 to 1; 1 is the same"),
+    )
+}
+DEFAULT = ("brightness", "contrast", "sharpness", "colourfulness", "drift")
