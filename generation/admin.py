@@ -39,6 +39,8 @@ COLOURS = {
     "cancelled": "danger",
 }
 
+PLANNED = ["conditions_list", "steps_list", "spacing", "metrics", "created"]
+
 
 @admin.register(ImageModel)
 class ImageModelAdmin(ModelAdmin):
@@ -64,7 +66,6 @@ class ExperimentAdmin(ModelAdmin):
     form = ExperimentForm
     list_display = ["name", "state_word", "images_done", "steps_list", "created"]
     search_fields = ["name"]
-    readonly_fields = ["conditions_list", "steps_list", "spacing", "metrics", "created"]
     change_form_outer_before_template = "admin/generation/experiment/progress.html"
 
     fieldsets = [
@@ -74,7 +75,10 @@ class ExperimentAdmin(ModelAdmin):
     ]
 
     def get_fieldsets(self, request: HttpRequest, obj: Experiment | None = None) -> Any:
-        return [(None, {"fields": self.readonly_fields})] if obj else self.fieldsets
+        return [(None, {"fields": PLANNED})] if obj else self.fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Experiment | None = None) -> list[str]:
+        return PLANNED if obj else []
 
     def has_change_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
         # A plan never changes; another plan is another experiment.
@@ -112,13 +116,16 @@ class ExperimentAdmin(ModelAdmin):
             request, "admin/generation/experiment/progress_now.html", _progress_context(experiment)
         )
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        key = kwargs.get("object_id") or (args[0] if args else None)
-        experiment = Experiment.objects.filter(pk=key).first() if key and str(key).isdecimal() else None
-        kwargs["extra_context"] = (kwargs.get("extra_context") or {}) | (
-            _progress_context(experiment) if experiment else {}
-        )
-        return super().changeform_view(request, *args, **kwargs)
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        experiment = self.get_object(request, object_id) if object_id else None
+        more = _progress_context(experiment) if experiment else {}
+        return super().changeform_view(request, object_id, form_url, (extra_context or {}) | more)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         response = super().changelist_view(request, extra_context)

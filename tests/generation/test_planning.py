@@ -84,4 +84,7 @@ def test_an_experiment_is_made_whole_or_not_at_all():
 def test_recipes_come_back_as_they_were_given():
     recipes = [planning.BASELINE, Recipe(sampler=Sampler.SE2P, rho=0.5, offset="step")]
 
-    assert planning.recipes_of(experiment(recipes=recipes)) == [("baseline", recipes[0]), ("se2p", recipes[1])]
+    assert planning.recipes_of(experiment(recipes=recipes)) == [
+        ("baseline", recipes[0]),
+        ("se2p", recipes[1]),
+    ]

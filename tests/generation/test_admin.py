@@ -1,0 +1,201 @@
+import re
+
+import pytest
+from django.urls import reverse
+
+from generation import claims
+from generation.models import Chunk, Experiment, ImageModel, Pair
+from tests.generation.factories import experiment, flower_model, made
+
+pytestmark = pytest.mark.django_db
+
+ADD = "/admin/generation/experiment/add/"
+
+
+@pytest.fixture(autouse=True)
+def no_nudges(monkeypatch):
+    """The broker of the tests must not fill with messages that nobody takes."""
+    monkeypatch.setattr("generation.tasks.start", lambda experiment: None)
+
+
+def form(**changes):
+    fields = {
+        "name": "flowers at 20 steps",
+        "model": flower_model().pk,
+        "subjects": "daisy\nrose",
+        "seeds": "0:3",
+        "steps": "20",
+        "gamma": "0.015",
+        "rho": "1.35",
+        "offset": "1",
+        "predictor_noise": "own",
+        "spacing": "leading",
+        "guidance": "",
+    }
+    return fields | changes
+
+
+def errors(response) -> dict:
+    return response.context["adminform"].form.errors
+
+
+def test_it_works(admin_client):
+    response = admin_client.post(ADD, form(controls=["ddpm-2n", "ddim"]), follow=True)
+
+    asked = Experiment.objects.get()
+    assert response.redirect_chain == [(asked.get_absolute_url(), 302)]
+    assert [c.name for c in asked.conditions.all()] == ["baseline", "se2p", "ddpm", "ddim"]
+    assert asked.items.count() == 6
+    assert "24 images in 18 pairs" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "says"),
+    [
+        ({"model": "999"}, "model", "valid choice"),
+        ({"subjects": ""}, "subjects", "at least one line"),
+        ({"subjects": "  \n "}, "subjects", "at least one line"),
+        ({"subjects": "umbrella"}, "subjects", "0 daisy, 1 rose"),
+        ({"seeds": "-1"}, "seeds", "0:8"),
+        ({"seeds": "8:0"}, "seeds", "end is greater"),
+        ({"steps": "0"}, "steps", "1 or more"),
+        ({"steps": "-5"}, "steps", "1 or more"),
+        ({"steps": "many"}, "steps", "whole numbers"),
+        ({"steps": ""}, "steps", "required"),
+        ({"rho": "-1"}, "rho", "0 or more"),
+        ({"rho": "nan"}, "rho", "number"),
+        ({"gamma": "1.5"}, "gamma", "from 0 to 1"),
+        ({"offset": "-1"}, "offset", "0 or more"),
+        ({"offset": "half"}, "offset", "`step`"),
+        ({"guidance": "-2"}, "guidance", "0 or more"),
+        ({"seeds": "0:5000000"}, "seeds", "at most"),
+        ({"seeds": "0:500000"}, "__all__", "100,000"),
+        ({"subjects": "daisy\x00"}, "subjects", "Null"),
+    ],
+)
+def test_bad_input_is_refused_at_its_field_with_what_is_allowed(admin_client, changes, field, says):
+    response = admin_client.post(ADD, form(**changes))
+
+    assert response.status_code == 200
+    assert says in str(errors(response)[field])
+    assert not Experiment.objects.exists()
+
+
+def test_a_name_is_taken_once(admin_client):
+    admin_client.post(ADD, form())
+    response = admin_client.post(ADD, form())
+
+    assert "already exists" in str(errors(response)["name"])
+
+
+def test_all_means_every_class(admin_client):
+    admin_client.post(ADD, form(subjects="all"))
+
+    assert set(Experiment.objects.get().items.values_list("label", flat=True)) == {0, 1}
+
+
+def test_a_local_model_is_known_from_its_folder(admin_client):
+    fields = {"name": "starter", "source": "starter/ddpm-flowers-32", "revision": "", "takes": "nothing"}
+    admin_client.post("/admin/generation/imagemodel/add/", fields)
+
+    model = ImageModel.objects.get()
+    assert (model.family, model.takes) == ("ddpm", "labels")
+    assert "daisy" in model.labels.values()
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("starter/none", "No bundled model"),
+        ("/no/such/folder", "no such folder"),
+        ("nothing", "hub id"),
+        ("", "required"),
+    ],
+)
+def test_a_source_that_is_no_model_is_refused(admin_client, source, says):
+    fields = {"name": "x", "source": source, "revision": "", "takes": "nothing"}
+    response = admin_client.post("/admin/generation/imagemodel/add/", fields)
+
+    assert says in str(errors(response)["source"])
+
+
+def test_a_folder_without_a_model_is_refused(admin_client, tmp_path):
+    fields = {"name": "x", "source": str(tmp_path), "revision": "", "takes": "nothing"}
+    response = admin_client.post("/admin/generation/imagemodel/add/", fields)
+
+    assert "model_index.json" in str(errors(response)["source"])
+
+
+def test_the_page_shows_progress_and_pairs(admin_client):
+    asked = experiment()
+    chunk = claims.claim(Chunk.Stage.IMAGES, "one")
+    claims.record_images(chunk, made(chunk), seconds=1, manifest={})
+
+    page = admin_client.get(asked.get_absolute_url()).content.decode()
+
+    assert "12 of 12 images made" in page
+    picture = re.search(r'src="(/admin/generation/pair/image/[0-9a-f]{64}\.png)"', page)[1]
+    answer = admin_client.get(picture)
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.getvalue()
+
+
+def test_an_error_stands_on_the_page(admin_client):
+    asked = experiment()
+    claims.give_back(claims.claim(Chunk.Stage.IMAGES, "one"), "The weights are missing.", may_pass=False)
+
+    assert "The weights are missing." in admin_client.get(asked.get_absolute_url()).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("do", "state"), [("pause", "paused"), ("cancel", "cancelled"), ("resume", "running")]
+)
+def test_a_button_changes_the_state(admin_client, do, state):
+    asked = experiment()
+
+    admin_client.post(reverse("admin:generation_control", args=[asked.pk]), {"do": do})
+
+    asked.refresh_from_db()
+    assert asked.state == state
+
+
+def test_a_get_changes_nothing(admin_client):
+    asked = experiment()
+
+    response = admin_client.get(reverse("admin:generation_control", args=[asked.pk]), {"do": "cancel"})
+
+    assert response.status_code == 405
+    asked.refresh_from_db()
+    assert asked.state == "running"
+
+
+def test_strangers_see_no_pictures(client):
+    response = client.get(reverse("admin:generation_image_file", args=["0" * 64]))
+
+    assert response.status_code == 302
+    assert "/login/" in response.url
+
+
+def test_a_frozen_experiment_is_not_deleted(admin_client):
+    asked = experiment()
+    Experiment.objects.update(frozen=True)
+
+    admin_client.post(f"/admin/generation/experiment/{asked.pk}/delete/", {"post": "yes"})
+
+    assert Experiment.objects.exists()
+
+
+def _queries(django_assert_max_num_queries, client, address, most):
+    with django_assert_max_num_queries(most):
+        assert client.get(address).status_code == 200
+
+
+def test_lists_take_a_bounded_number_of_queries(admin_client, django_assert_max_num_queries):
+    for n in range(4):
+        experiment(name=f"experiment {n}")
+        while chunk := claims.claim(Chunk.Stage.IMAGES, "one"):
+            claims.record_images(chunk, made(chunk), seconds=1, manifest={})
+    assert Pair.objects.count() == 24
+
+    _queries(django_assert_max_num_queries, admin_client, "/admin/generation/experiment/", 9)
+    _queries(django_assert_max_num_queries, admin_client, "/admin/generation/pair/", 20)
