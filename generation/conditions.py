@@ -109,6 +109,25 @@ class Either:
         return f"{self.range}, or `{self.word}`" + (f", or {self.many}" if self.many else "")
 
 
+# Those of diffusers that sample this process, for which a model of any family has learnt to predict, and that
+# give an image the same in every batch. (Others need a distilled model, another process, or torchsde.)
+SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "SASolverScheduler",
+    "UniPCMultistepScheduler",
+)
+
 ALLOWED: Mapping[str, Range | Choice | Either] = {
     "sampler": Choice(tuple(Sampler)),
     "steps": Range(1, whole=True),
@@ -120,6 +139,7 @@ ALLOWED: Mapping[str, Range | Choice | Either] = {
     "processors": Range(2, whole=True),
     "noise_scale": Either(Range(0), "se2p", "a list of such numbers, one a step"),
     "variance": Choice(tuple(Variance)),
+    "scheduler": Choice(SCHEDULERS),
     "spacing": Choice(tuple(Spacing)),
     "seed": Range(0, 2**31 - 1, whole=True),
     "guidance": Range(0),
@@ -136,14 +156,12 @@ TAKES: Mapping[Sampler, tuple[str, ...]] = {
 }
 """Each sampler's parameters, beside steps and spacing; `ddpm` with `noise_scale = se2p` takes SE2P's too."""
 
-_SCHEDULER = re.compile(r"[A-Z][A-Za-z0-9]*Scheduler")
-# These evaluate the model twice for every step but the last.
-TWICE_A_STEP = (
-    "DPMSolverSDEScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-)
+# Their evaluations differ from one a step.
+_TWICE_A_STEP = ("HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler")
+_ONE_MORE = ("PNDMScheduler",)
+
+
+MOST_SEEDS = 1_000_000  # in one range: more is a slip of the hand
 
 
 def check(parameter: str, value: object) -> None:
@@ -181,6 +199,8 @@ def seeds(text: str) -> list[int]:
             raise NotAllowed("seeds", part.strip(), "a range whose end is greater than its start")
         check_seed(first)
         check_seed(end - 1)
+        if end - first > MOST_SEEDS:
+            raise NotAllowed("seeds", part.strip(), f"{MOST_SEEDS} seeds at most")
         found.update(dict.fromkeys(range(first, end)))
     return list(found)
 
@@ -211,7 +231,8 @@ class Parameters:
             self._set("noise_scale", tuple(self.noise_scale))
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            if name in ALLOWED and not (name == "spacing" and value is None):
+            left_open = (name, value) in (("spacing", None), ("scheduler", ""))
+            if name in ALLOWED and not left_open:
                 check(name, value)
             if name in _TYPES:
                 self._set(name, _TYPES[name](value))
@@ -225,12 +246,8 @@ class Parameters:
         for name, value in self.differs().items():
             if name in _OPTIONAL and name not in takes:
                 raise NotAllowed(name, value, f"nothing but the default: {self.sampler} does not take it")
-        if self.sampler == Sampler.DIFFUSERS and not _SCHEDULER.fullmatch(self.scheduler):
-            raise NotAllowed(
-                "scheduler",
-                self.scheduler or "(none)",
-                "the name of a scheduler class of diffusers, such as DPMSolverMultistepScheduler",
-            )
+        if self.sampler == Sampler.DIFFUSERS and not self.scheduler:
+            raise NotAllowed("scheduler", "(none)", ALLOWED["scheduler"])
 
     def takes(self) -> tuple[str, ...]:
         """The parameters that this sampler reads, beside steps and spacing."""
@@ -314,9 +331,9 @@ def evaluations(condition: Condition) -> int:
         # γ = 0 leaves processor 1 out, γ = 1 all the others.
         first, others = condition.gamma > 0, condition.gamma < 1
         return n * (first + others * (condition.processors - 1))
-    if condition.scheduler in TWICE_A_STEP:
+    if condition.scheduler in _TWICE_A_STEP:
         return 2 * n - 1
-    return n
+    return n + 1 if condition.scheduler in _ONE_MORE and n > 1 else n
 
 
 def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None = None) -> list[str]:

@@ -26,6 +26,9 @@ def test_defaults_are_the_papers():
     "parameter, value",
     [
         ("sampler", "euler"),
+        ("sampler", None),
+        ("gamma", None),
+        ("scheduler", "FlowMatchEulerDiscreteScheduler"),
         ("steps", 0),
         ("steps", 2.5),
         ("steps", True),
@@ -109,7 +112,7 @@ def test_seeds_are_read_as_ranges_without_their_end():
     assert seeds("0:3, 7,2:5") == [0, 1, 2, 7, 3, 4]
 
 
-@pytest.mark.parametrize("text", ["", "3:3", "4:2", "-1", "a", "0:2147483649", "1:2:3", "²"])
+@pytest.mark.parametrize("text", ["", "3:3", "4:2", "-1", "a", "0:2147483649", "0:2147483648", "1:2:3", "²"])
 def test_seeds_that_cannot_be_read_are_refused(text):
     with pytest.raises(NotAllowed, match="seed"):
         seeds(text)
@@ -165,6 +168,7 @@ def test_a_recipe_takes_a_multiple_of_the_experiments_steps():
         ({"sampler": "naive", "gamma": 0.5}, 20),
         ({"sampler": "ddim"}, 10),
         ({"sampler": "diffusers", "scheduler": "HeunDiscreteScheduler"}, 19),
+        ({"sampler": "diffusers", "scheduler": "PNDMScheduler"}, 11),
     ],
 )
 def test_evaluations_count_what_an_image_costs(parameters, count):
