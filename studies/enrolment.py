@@ -1,0 +1,149 @@
+"""Giving a person a seat, and getting it back."""
+
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from studies import chain, pages, voting
+from studies.models import Invitation, Mode, Participant, Protocol, Seat, Study, Trial, Vote
+from studies.recruitment import Arrival
+from studies.refusals import Closed, NotFound, Paused
+
+
+def enrol(study: Study, arrival: Arrival) -> Participant:
+    """The person's row, with a seat; the same link or external id gives the same person again.
+
+    Where all seats are taken the person gets a row without one, and a code of their own (state FULL).
+    Raises NotFound (draft, unknown link), Closed, Paused.
+    """
+    if study.state == Study.State.DRAFT:
+        raise NotFound
+    try:
+        with transaction.atomic():
+            return _known(study, arrival) or _new(study, arrival)
+    except IntegrityError:
+        # The same person came twice at once; the other request was first.
+        with transaction.atomic():
+            if (person := _known(study, arrival)) is None:
+                raise
+            return person
+
+
+def _known(study: Study, arrival: Arrival) -> Participant | None:
+    people = study.participants.select_related("study", "protocol")
+    if arrival.link:
+        return people.filter(invitation__token=arrival.link).first()
+    if arrival.external_id:
+        return people.filter(external_id=arrival.external_id).first()
+    return None
+
+
+def _new(study: Study, arrival: Arrival) -> Participant:
+    invitation = None
+    if arrival.link:
+        invitation = study.invitations.filter(token=arrival.link).first()
+        if invitation is None:
+            raise NotFound
+    if study.state == Study.State.CLOSED:
+        raise Closed
+    if study.state == Study.State.PAUSED:
+        raise Paused
+    protocol = study.protocols.first()  # the newest
+    if protocol is None:
+        raise NotFound
+    mode = invitation.mode if invitation else Mode.LIVE
+    seat = _open_seat(protocol, mode)
+    return _sit(study, protocol, seat, mode, arrival, invitation)
+
+
+def _open_seat(protocol: Protocol, mode: str) -> Seat | None:
+    """The first open seat, locked; if there is none, that of somebody whose time is over."""
+    seats = Seat.objects.filter(protocol=protocol, mode=mode).order_by("number")
+    # Seats that another request is about to take are passed over, so nobody waits.
+    if seat := seats.filter(holder=None).select_for_update(skip_locked=True).first():
+        return seat
+    late = (
+        Participant.objects.filter(
+            protocol=protocol, mode=mode, state=Participant.State.ACTIVE, expires_at__lt=timezone.now()
+        )
+        .select_for_update(skip_locked=True)
+        .order_by("expires_at")
+        .first()
+    )
+    if late is None:
+        return None
+    late.state = Participant.State.EXPIRED
+    late.save(update_fields=["state"])
+    return seats.select_for_update().get(holder=late)
+
+
+def _sit(
+    study: Study,
+    protocol: Protocol,
+    seat: Seat | None,
+    mode: str,
+    arrival: Arrival,
+    invitation: Invitation | None,
+) -> Participant:
+    now = timezone.now()
+    said = pages.texts(protocol)
+    person = Participant(
+        study=study, protocol=protocol, seat=seat, mode=mode, external_id=arrival.external_id,
+        parameters=arrival.parameters, invitation=invitation, consented_at=now,
+    )  # fmt: skip
+    person.chain_head = chain.start(person.pseudonym)
+    if seat is None:
+        person.state = Participant.State.FULL
+        person.code = said.code_full or voting.new_code()
+        person.save(force_insert=True)
+        return person
+    person.expires_at = now + timedelta(minutes=said.minutes)
+    person.trials_count = len(seat.plan)
+    person.save(force_insert=True)
+    Trial.objects.bulk_create(
+        Trial(
+            participant=person, position=position, kind=kind, question_id=question, block_id=block,
+            pair_id=pair, left=left, right=right,
+        )
+        for position, (kind, question, block, pair, left, right) in enumerate(seat.plan)
+    )  # fmt: skip
+    seat.holder = person
+    seat.save(update_fields=["holder"])
+    return person
+
+
+def withdraw(person: Participant) -> Participant:
+    """Erase what the person said and who they are; a tombstone stays, and the seat opens again.
+
+    The links of their votes stay too, so that the chain can still be checked. The second time changes
+    nothing.
+    """
+    with transaction.atomic():
+        person = Participant.objects.select_for_update().select_related("study").get(pk=person.pk)
+        if person.state == Participant.State.WITHDRAWN:
+            return person
+        erase_votes(person)
+        person.state = Participant.State.WITHDRAWN
+        person.external_id = ""
+        person.parameters = {}
+        person.save(update_fields=["state", "external_id", "parameters"])
+        reopen(person)
+        return person
+
+
+def erase_votes(person: Participant) -> None:
+    """Empty every field of a person's votes but the links."""
+    with transaction.get_connection().cursor() as cursor:
+        # The trigger that keeps votes from being changed lets this through, in this transaction only.
+        cursor.execute("SET LOCAL evalsite.erasing = 'on'")
+        Vote.objects.filter(participant=person).update(
+            choice=None, cast_at=None, rt_ms=None, hidden_ms=None, viewport_width=None, viewport_height=None,
+            pixel_ratio=None, shown_width=None, shown_height=None, image_errors=None, salt=None,
+        )  # fmt: skip
+        cursor.execute("SET LOCAL evalsite.erasing = 'off'")
+
+
+def reopen(person: Participant) -> None:
+    """Give the person's seat back, if it is still theirs."""
+    Seat.objects.filter(holder=person).update(holder=None)

@@ -1,0 +1,20 @@
+"""Reading everything as it was at one moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection, transaction
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """A transaction whose queries all see the same rows, whatever is written meanwhile.
+
+    Inside another transaction it is a part of that one and sees what that one sees.
+    """
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield

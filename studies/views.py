@@ -1,0 +1,385 @@
+"""The participant's pages: each turns a request into one call and its outcome into a page.
+
+A GET changes nothing. Every POST is checked for size and type before anything reads its body, and answers
+303 to a form and 200 with JSON to a script.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from csp.constants import NONE, SELF
+from csp.decorators import csp_replace
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import decorator_from_middleware
+from django.utils.translation.trans_real import parse_accept_lang_header
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
+
+from studies import enrolment, pages, recruitment, voting
+from studies.blinding import read_image_address
+from studies.models import Participant, Presentation, Study, Trial
+from studies.refusals import (
+    Closed,
+    Full,
+    LinkUsed,
+    NoCsrf,
+    NotFound,
+    Paused,
+    Refused,
+    TooLarge,
+    Withdrawn,
+    WrongType,
+)
+
+COOKIE = "evalsite-person"
+COOKIE_SECONDS = 60 * 24 * 3600
+KEY = re.compile(r"[A-Za-z0-9_-]{22}")
+LARGEST_BODY = 16 * 1024
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+LANGUAGES = ("en", "es", "de", "zh-hans", "ar")
+# No inline script or style, nothing from elsewhere.
+POLICY = {
+    "default-src": [NONE],
+    "script-src": [SELF],
+    "style-src": [SELF],
+    "img-src": [SELF],
+    "connect-src": [SELF],
+    "form-action": [SELF],
+    "base-uri": [NONE],
+    "frame-ancestors": [NONE],
+}
+
+View = Callable[..., HttpResponse]
+
+
+# --- what all pages share ----------------------------------------------------------------------
+class _CsrfWithPage(CsrfViewMiddleware):
+    """Django's check, whose refusal is one of our pages."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
+        return _refusal(request, request.resolver_match.kwargs["slug"], NoCsrf())  # type: ignore[union-attr]
+
+
+csrf_checked = decorator_from_middleware(_CsrfWithPage)
+
+
+def participant_page(view: View) -> View:
+    """Language, content policy and caching of a participant's page; a refusal becomes its page."""
+
+    @wraps(view)
+    def page(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponse:
+        language = _language(request)
+        with translation.override(language):
+            try:
+                study = _study(slug)
+                response = view(request, study, **kwargs)
+            except Refused as refused:
+                response = _refusal(request, slug, refused)
+        response.headers.setdefault("Cache-Control", "no-store")  # what a page shows depends on the person
+        response.headers.setdefault("Content-Language", language)
+        patch_vary_headers(response, ["Accept-Language", "Cookie"])
+        return response
+
+    return csp_replace(POLICY)(page)  # type: ignore[arg-type, return-value]
+
+
+def form_post(view: View) -> View:
+    """A view that takes a form: its size and type are looked at first, then its CSRF token."""
+
+    @csrf_exempt  # only until the body has been found fit to be read
+    @require_http_methods(["POST"])
+    @participant_page
+    def post(request: HttpRequest, study: Study, **kwargs: Any) -> HttpResponse:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
+            raise TooLarge
+        if request.content_type not in FORM_TYPES:
+            raise WrongType
+        return cast(HttpResponse, checked(request, study, **kwargs))
+
+    checked = csrf_checked(view)
+    return wraps(view)(post)
+
+
+def _study(slug: str) -> Study:
+    study = Study.objects.filter(slug=slug).first()
+    if study is None or study.state == Study.State.DRAFT:
+        raise NotFound
+    return study
+
+
+def _key(request: HttpRequest) -> str:
+    """The person's cookie; empty where there is none that could be ours."""
+    key = request.COOKIES.get(COOKIE, "")
+    return key if KEY.fullmatch(key) else ""
+
+
+def _person(request: HttpRequest, study: Study) -> Participant | None:
+    return voting.person(study, key) if (key := _key(request)) else None
+
+
+def _known(request: HttpRequest, study: Study) -> Participant:
+    if (person := _person(request, study)) is None:
+        raise NotFound
+    return person
+
+
+def _language(request: HttpRequest) -> str:
+    """The first of our languages that the browser asks for."""
+    for code, _ in parse_accept_lang_header(request.headers.get("Accept-Language", "")):
+        if code.startswith("zh"):
+            return "zh-hans"
+        if (short := code.split("-")[0]) in LANGUAGES:
+            return short
+    return "en"
+
+
+def _refusal(request: HttpRequest, slug: str, refused: Refused) -> HttpResponse:
+    """The page of a refusal; a script gets the same as JSON."""
+    if _script(request):
+        return JsonResponse({"refused": refused.reason}, status=refused.status)
+    study = Study.objects.filter(slug=slug).exclude(state=Study.State.DRAFT).first()
+    person = refused.person or (_person(request, study) if study else None)
+    context = {
+        "reason": refused.reason,
+        "status": refused.status,
+        "study": study,
+        "slug": slug,
+        "contact": study.contact if study else "",
+        "code": person.code if person else "",
+        "going_on": person is not None and person.state == Participant.State.ACTIVE and refused.status != 410,
+    }
+    response = render(request, "studies/refusal.html", context, status=refused.status)
+    if isinstance(refused, Paused):
+        response.headers["Retry-After"] = "3600"
+    return response
+
+
+def _script(request: HttpRequest) -> bool:
+    return "application/json" in request.headers.get("Accept", "")
+
+
+def _go(request: HttpRequest, url: str) -> HttpResponse:
+    """Send a form on with 303; tell a script where to go."""
+    if _script(request):
+        return JsonResponse({"next": url})
+    response = HttpResponseRedirect(url)
+    response.status_code = 303
+    return response
+
+
+def _place(person: Participant) -> str:
+    """The address of the page that the person stands at. Raises what keeps them from going on."""
+    slug = person.study.slug
+    if person.state == Participant.State.FULL:
+        raise Full(person)
+    if person.state == Participant.State.FINISHED:
+        return reverse("study-end", args=[slug])
+    voting.must_be_open(person)
+    return reverse("study-instructions" if person.started_at is None else "study-trial", args=[slug])
+
+
+def _somebody_else(person: Participant, arrival: recruitment.Arrival) -> bool:
+    """Whether this address is another person's than the one whose cookie the browser holds."""
+    return (
+        person.state == Participant.State.WITHDRAWN
+        or bool(arrival.link)
+        or arrival.external_id not in ("", person.external_id)
+    )
+
+
+# --- the pages, in the order in which a person sees them ------------------------------------------
+@require_safe
+@participant_page
+def welcome(request: HttpRequest, study: Study) -> HttpResponse:
+    """What the study is and what people agree to; who has begun is sent on to where they stand."""
+    arrival = recruitment.arrival(study, request.GET)
+    person = _person(request, study)
+    # Another person at the same computer may come with an address of their own.
+    if person is not None and not _somebody_else(person, arrival):
+        return _go(request, _place(person))
+    if study.state == Study.State.CLOSED:
+        raise Closed
+    if study.state == Study.State.PAUSED and person is None:
+        raise Paused
+    protocol = study.protocols.defer("document", "leaks").first()
+    if protocol is None:
+        raise NotFound
+    context = {"slug": study.slug, "texts": pages.texts(protocol), "fields": arrival.fields(study)}
+    return render(request, "studies/welcome.html", context)
+
+
+@form_post
+def join(request: HttpRequest, study: Study) -> HttpResponse:
+    """Consent: the person gets a seat, or hears that all are taken."""
+    person = _person(request, study)
+    arrival = recruitment.arrival(study, request.POST)
+    if person is None or _somebody_else(person, arrival):
+        person = enrolment.enrol(study, arrival)
+    if person.state == Participant.State.WITHDRAWN:
+        raise LinkUsed
+    try:
+        response = _go(request, _place(person))
+    except Refused as refused:
+        response = _refusal(request, study.slug, refused)
+    response.set_cookie(
+        COOKIE, person.key, max_age=COOKIE_SECONDS, path=reverse("study", args=[study.slug]),
+        secure=request.is_secure(), httponly=True, samesite="Lax",
+    )  # fmt: skip
+    return response
+
+
+@require_safe
+@participant_page
+def instructions(request: HttpRequest, study: Study) -> HttpResponse:
+    person = _known(request, study)
+    here = reverse("study-instructions", args=[study.slug])
+    # Somebody who reads them again in the middle goes on from here.
+    if person.state != Participant.State.ACTIVE:
+        return _go(request, _place(person))
+    voting.must_be_open(person)
+    said = pages.texts(person.protocol)
+    context = {
+        "slug": study.slug, "texts": said, "here": here, "question": next(iter(said.questions.values())),
+        "begun": person.votes_count > 0,
+    }  # fmt: skip
+    return render(request, "studies/instructions.html", context)
+
+
+@form_post
+def begin(request: HttpRequest, study: Study) -> HttpResponse:
+    return _go(request, _place(voting.begin(study, _key(request))))
+
+
+@require_safe
+@participant_page
+def trial(request: HttpRequest, study: Study) -> HttpResponse:
+    """The trial at which the person stands."""
+    person = _known(request, study)
+    here = reverse("study-trial", args=[study.slug])
+    if (place := _place(person)) != here:
+        return _go(request, place)
+    now = person.votes_count
+    near = {
+        t.position: t
+        for t in person.trials.filter(position__range=(max(0, now - 1), now + 1)).select_related(
+            "pair__baseline", "vote"
+        )
+    }
+    said = pages.texts(person.protocol)
+    context = pages.trial_context(study.slug, said, near[now], near.get(now + 1), near.get(now - 1))
+    return render(request, "studies/trial.html", context)
+
+
+@form_post
+def vote(request: HttpRequest, study: Study, token: str) -> HttpResponse:
+    """One answer. The same answer again gets the same reply."""
+    stored = voting.cast(study, _key(request), token, request.POST.get("choice", ""), _seen(request))
+    done = stored.participant.state == Participant.State.FINISHED
+    return _go(request, reverse("study-end" if done else "study-trial", args=[study.slug]))
+
+
+@require_safe
+@participant_page
+def vote_reloaded(request: HttpRequest, study: Study, token: str) -> HttpResponse:
+    """Somebody reloads the page that a refused answer gave: back to where they stand."""
+    return _go(request, _place(_known(request, study)))
+
+
+@require_safe
+@participant_page
+def picture(request: HttpRequest, study: Study, address: str) -> HttpResponse:
+    """One side of a trial, for the person whose trial it is, not before the one ahead of it is shown."""
+    read = read_image_address(address)
+    key = _key(request)
+    shown = (
+        Trial.objects.filter(token=read[0], participant__key=key, participant__study=study.pk)
+        .select_related("participant", "pair")
+        .first()
+        if read and key
+        else None
+    )
+    if read is None or shown is None or shown.position > shown.participant.votes_count + 1:
+        raise NotFound
+    image, spoilt = pages.image_of(shown.pair, getattr(shown, read[1]))
+    copy = Presentation.objects.get(protocol=shown.participant.protocol_id, image=image, spoilt=spoilt)
+    with default_storage.open(copy.file) as file:
+        return pages.picture(file.read())
+
+
+@require_safe
+@participant_page
+def end(request: HttpRequest, study: Study) -> HttpResponse:
+    """Thanks and the completion code."""
+    person = _known(request, study)
+    if person.state != Participant.State.FINISHED:
+        return _go(request, _place(person))
+    said = pages.texts(person.protocol)
+    context = {
+        "slug": study.slug, "texts": said, "code": person.code,
+        "way_back": recruitment.way_back(said.return_url, person),
+    }  # fmt: skip
+    return render(request, "studies/end.html", context)
+
+
+@require_safe
+@participant_page
+def leave(request: HttpRequest, study: Study) -> HttpResponse:
+    """What taking one's answers back does, before it is done."""
+    person = _known(request, study)
+    if person.state == Participant.State.WITHDRAWN:
+        raise Withdrawn(person)
+    return render(request, "studies/leave.html", {"slug": study.slug, "votes": person.votes_count})
+
+
+@form_post
+def withdraw(request: HttpRequest, study: Study) -> HttpResponse:
+    enrolment.withdraw(_known(request, study))
+    return _go(request, reverse("study-left", args=[study.slug]))
+
+
+@require_safe
+@participant_page
+def left(request: HttpRequest, study: Study) -> HttpResponse:
+    person = _known(request, study)
+    if person.state != Participant.State.WITHDRAWN:
+        return _go(request, _place(person))
+    return render(request, "studies/left.html", {"slug": study.slug, "contact": study.contact})
+
+
+def study_address(study: Study, **parameters: str) -> str:
+    """The study's path, with what a recruiting site has to send."""
+    path = reverse("study", args=[study.slug])
+    return f"{path}?{urlencode(parameters)}" if parameters else path
+
+
+def _seen(request: HttpRequest) -> voting.Seen:
+    """What the script measured. What can't be true is taken as not measured: it must never cost a vote."""
+
+    def number(name: str, largest: float) -> float | None:
+        try:
+            value = float(request.POST.get(name, ""))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) and 0 <= value <= largest else None
+
+    def whole(name: str, largest: int) -> int | None:
+        value = number(name, largest)
+        return None if value is None else round(value)
+
+    day = 24 * 3600 * 1000
+    return voting.Seen(
+        rt_ms=whole("rt_ms", day), hidden_ms=whole("hidden_ms", day),
+        viewport_width=whole("viewport_width", 100_000), viewport_height=whole("viewport_height", 100_000),
+        pixel_ratio=number("pixel_ratio", 100), shown_width=number("shown_width", 100_000),
+        shown_height=number("shown_height", 100_000), image_errors=whole("image_errors", 10_000),
+    )  # fmt: skip

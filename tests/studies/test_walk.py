@@ -1,0 +1,59 @@
+"""From the study's address to the completion code, with nothing but forms."""
+
+import re
+
+import pytest
+
+from studies.models import Participant, Vote
+from tests.studies.factories import Person, published
+
+pytestmark = pytest.mark.django_db
+
+
+def test_it_works():
+    study = published(4)
+    person = Person(study).start().finish()
+
+    row = person.row
+    assert row.state == "finished"
+    assert person.code == row.code
+    assert [vote.choice for vote in row.votes.all()] == ["left"] * 4
+
+
+def test_a_client_that_sends_the_first_form_of_each_page_gets_the_code():
+    person = Person(published(3))
+
+    for _ in range(10):
+        forms = re.findall(r"<form.*?</form>", person.html, re.S)
+        if not forms:
+            break
+        button = re.search(r'<button[^>]* name="(\w+)" value="(\w+)"', forms[0])
+        person.submit(**({button[1]: button[2]} if button else {}))
+
+    assert person.code == person.row.code
+
+
+def test_get_changes_nothing():
+    study = published(3)
+    person = Person(study).join()
+    before = [list(model.objects.order_by("pk").values()) for model in (Participant, Vote)]
+
+    for page in ("", "join/", "instructions/", "begin/", "trial/", "end/", "leave/", "withdraw/", "left/"):
+        person.client.get(f"/s/{study.slug}/{page}")
+        Person(study, f"{page}?link={'x' * 22}")
+
+    assert before == [list(model.objects.order_by("pk").values()) for model in (Participant, Vote)]
+
+
+def test_leaving_and_coming_back_resumes_at_the_same_trial_with_the_same_sides():
+    person = Person(published(4)).start()
+    person.vote("right")
+    at = person.html
+
+    again = person.client.get(person.home, follow=True).content.decode()
+
+    def pictures(html):
+        return re.findall(r'<img src="([^"]+)"', html)
+
+    assert "2 of 4" in again
+    assert pictures(again) == pictures(at)
