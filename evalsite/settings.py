@@ -69,12 +69,10 @@ TEMPLATES = [
     },
 ]
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
-DATABASES["default"] |= {
-    # Threads of one web process share few connections and wait for one in turn.
-    "OPTIONS": DATABASES["default"].get("OPTIONS", {})
-    | {"pool": {"min_size": 1, "max_size": 16, "timeout": 20}},
-    "CONN_MAX_AGE": 0,
-}
+if DATABASE_POOL:
+    # The threads of a web process share few connections and wait for one in turn.
+    pool = {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 20}
+    DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {"pool": pool}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -39,7 +39,7 @@ COLOURS = {
     "cancelled": "danger",
 }
 
-PLANNED = ["conditions_list", "steps_list", "spacing", "metrics", "created"]
+PLANNED = ["conditions_list", "steps_list", "guidance", "metrics", "created"]
 
 
 @admin.register(ImageModel)

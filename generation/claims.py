@@ -48,7 +48,7 @@ def open_chunks(stage: str) -> QuerySet[Chunk]:
 
 
 def claim(stage: str, worker: str, held_model: int | None = None) -> Chunk | None:
-    """Lease the best open chunk: of the model that the worker holds, else the oldest; None if there is none."""
+    """Lease the best open chunk, if any: of the model that the worker holds, else the oldest."""
     held_first = Case(When(model=held_model, then=Value(0)), default=Value(1), output_field=IntegerField())
     with transaction.atomic():
         # Workers never wait for one another: what another one is just claiming is skipped.

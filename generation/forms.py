@@ -1,6 +1,7 @@
 """Forms of the admin. They turn text into a plan; what is allowed, `conditions` and `planning` say."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -111,9 +112,10 @@ class ExperimentForm(forms.ModelForm):
     )
     spacing = forms.ChoiceField(
         label="Timestep spacing",
-        choices=[(s.value, s.value) for s in Spacing],
+        required=False,
+        choices=[("", "the model's own"), *((s.value, s.value) for s in Spacing)],
         widget=UnfoldAdminSelectWidget,
-        help_text="How the timesteps are spread; diffusers' default is leading.",
+        help_text="How the timesteps are spread over the training's.",
     )
     guidance = forms.FloatField(
         label="Guidance scale",
@@ -168,8 +170,9 @@ class ExperimentForm(forms.ModelForm):
     def _plan(self, cleaned: dict[str, Any]) -> planning.Plan:
         own = {name: cleaned[name] for name in ("gamma", "rho", "offset", "predictor_noise")}
         recipes = [planning.BASELINE, Recipe(sampler=Sampler.SE2P, **own)]
-        for key in cleaned["controls"]:
-            recipes.append(_control(CONTROLS[key][1], own))
+        recipes += [_control(CONTROLS[key][1], own) for key in cleaned["controls"]]
+        if spacing := cleaned["spacing"]:
+            recipes = [replace(recipe, spacing=Spacing(spacing)) for recipe in recipes]
         return planning.Plan(
             name=cleaned["name"],
             model=cleaned["model"],
@@ -177,7 +180,6 @@ class ExperimentForm(forms.ModelForm):
             seeds=cleaned["seeds"],
             steps=cleaned["steps"],
             recipes=recipes,
-            spacing=Spacing(cleaned["spacing"]),
             guidance=cleaned["guidance"],
             metrics=metric_names.DEFAULT,
         )

@@ -13,7 +13,6 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from generation import conditions
 from generation.storage import image_file
 
 
@@ -58,7 +57,6 @@ class Experiment(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
     steps = ArrayField(models.PositiveSmallIntegerField())
     guidance = models.FloatField(null=True, blank=True)
-    spacing = models.CharField(max_length=10, choices=[(s.value, s.value) for s in conditions.Spacing])
     metrics = ArrayField(models.CharField(max_length=50))
     frozen = models.BooleanField(default=False, editable=False)  # a published study shows its images
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from generation.conditions import Condition as FixedCondition
-from generation.conditions import NotAllowed, Recipe, Sampler, Spacing, check, check_seed, evaluations, names
+from generation.conditions import NotAllowed, Recipe, Sampler, check, check_seed, evaluations, names
 from generation.models import Chunk, Condition, Experiment, ImageModel, Item
 
 MOST_PAIRS = 100_000
@@ -33,6 +33,7 @@ class Plan:
     """An experiment that has not been made yet. Raises NotAllowed when it can't be.
 
     Every recipe but the first is paired with the first, at each number of steps.
+    guidance: None is the usual value of the model's family.
     """
 
     name: str
@@ -41,7 +42,6 @@ class Plan:
     seeds: Sequence[int]
     steps: Sequence[int]
     recipes: Sequence[Recipe]
-    spacing: Spacing = Spacing.LEADING
     guidance: float | None = None
     metrics: Sequence[str] = field(default_factory=tuple)
 
@@ -91,7 +91,6 @@ def make(plan: Plan, owner: User | None = None) -> Experiment:
             name=plan.name,
             steps=list(plan.steps),
             guidance=plan.guidance,
-            spacing=plan.spacing,
             metrics=list(plan.metrics),
             owner=owner,
         )
@@ -138,8 +137,12 @@ def chunk_size(plan: Plan, steps: int) -> int:
 def measured_rate(model: ImageModel) -> float | None:
     """Model evaluations a second over the model's last chunks; None before the first."""
     last = Chunk.objects.filter(model=model, seconds__gt=0).order_by("-made_at")[:10]
-    rows = last.values_list("seconds", "manifest__evaluations")
-    done = [(seconds, made) for seconds, made in rows if seconds and made]
+    rows = last.values_list("seconds", "first", "last", "manifest__evaluations")
+    done = [
+        (seconds, (end - first + 1) * sum(of_an_image))
+        for seconds, first, end, of_an_image in rows
+        if seconds
+    ]
     if not done:
         return None
     return sum(made for _, made in done) / sum(seconds for seconds, _ in done)

@@ -62,7 +62,12 @@ def make_images() -> None:
             for item, images in zip(items, result.images, strict=True)
             for (name, _), image in zip(recipes, images, strict=True)
         ]
-        claims.record_images(chunk, made, seconds=result.seconds, manifest=result.manifest | {"evaluations": result.evaluations})
+        claims.record_images(
+            chunk,
+            made,
+            seconds=result.seconds,
+            manifest=result.manifest,
+        )
     _nudge(score_images)
 
 
@@ -152,7 +157,7 @@ def _working_on(chunk: Chunk) -> Iterator[Progress]:
         yield progress
     except claims.LeaseLost:
         log.warning("Chunk %s went to another worker; nothing of it is recorded here.", chunk.pk)
-    except (BadModel, ValueError) as error:
+    except (BadModel, ValueError, FloatingPointError) as error:
         log.exception("Chunk %s can't be done.", chunk.pk)
         claims.give_back(chunk, str(error), may_pass=False)
     except Exception as error:

@@ -29,7 +29,7 @@ def form(**changes):
         "rho": "1.35",
         "offset": "1",
         "predictor_noise": "own",
-        "spacing": "leading",
+        "spacing": "",
         "guidance": "",
     }
     return fields | changes

@@ -25,7 +25,12 @@ class TestOneWorker:
         claims.record_images(chunk, made(chunk), seconds=1.5, manifest={"device": "cpu"})
         chunk.refresh_from_db()
 
-        assert (chunk.stage, chunk.lease, chunk.seconds, chunk.manifest) == (SCORES, None, 1.5, {"device": "cpu"})
+        assert (chunk.stage, chunk.lease, chunk.seconds, chunk.manifest) == (
+            SCORES,
+            None,
+            1.5,
+            {"device": "cpu"},
+        )
         assert Image.objects.count() == 12
         assert Pair.objects.count() == 6
         assert all(p.baseline.condition.name == "baseline" for p in Pair.objects.all())

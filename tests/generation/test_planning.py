@@ -41,7 +41,7 @@ def test_a_measured_rate_sets_the_size_of_a_chunk(settings):
     settings.CHUNK_SECONDS = 30
     first = experiment()
     # 6 items × (20 + 40) evaluations in 3 seconds: 120 evaluations a second
-    first.chunks.update(seconds=3, manifest={"evaluations": 360}, stage=Chunk.Stage.DONE)
+    first.chunks.update(seconds=3, manifest={"evaluations": [20, 40]}, stage=Chunk.Stage.DONE)
 
     assert planning.measured_rate(flower_model()) == 120
     assert planning.chunk_size(plan(), 20) == 60
