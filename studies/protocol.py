@@ -82,10 +82,7 @@ def create(
             )
             for position, cell in enumerate(cells(experiment))
         ]  # fmt: skip
-        trials = sum(block.comparisons for block in blocks) * len(questions)
-        study.consent = study.consent or CONSENT.format(
-            minutes=max(1, round(trials * SECONDS_A_TRIAL / 60)), trials=trials
-        )
+        study.consent = study.consent or CONSENT
         study.save()
         Block.objects.bulk_create(blocks)
         Question.objects.bulk_create(
@@ -287,8 +284,8 @@ def _document(
         "published_at": protocol.published_at.isoformat(),
         "texts": {
             "title": study.title,
-            "consent": study.consent,
-            "instructions": study.instructions,
+            "consent": _filled_in(study.consent, design),
+            "instructions": _filled_in(study.instructions, design),
             "debrief": study.debrief,
             "contact": study.contact,
             "questions": [{"key": question.pk, "text": question.text} for question in questions],
@@ -341,6 +338,12 @@ def _document(
             "return_url": study.return_url,
         },
     }
+
+
+def _filled_in(text: str, design: seats.Design) -> str:
+    """The text with the number of trials and the minutes they take in place of {trials} and {minutes}."""
+    minutes = max(1, round(design.trials * SECONDS_A_TRIAL / 60))
+    return text.replace("{trials}", str(design.trials)).replace("{minutes}", str(minutes))
 
 
 def _pair(pair: Pair, copies: dict[tuple[int, bool], str]) -> dict[str, Any]:

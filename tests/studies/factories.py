@@ -46,9 +46,7 @@ def experiment(
     model = ImageModel.objects.create(
         name=f"flowers {number}", source=f"test/{number}", takes="labels", labels={"0": "daisy", "1": "tulip"}
     )
-    made = Experiment.objects.create(
-        name=f"experiment {number}", steps=list(steps), metrics=[]
-    )
+    made = Experiment.objects.create(name=f"experiment {number}", steps=list(steps), metrics=[])
     conditions = [
         Condition.objects.create(experiment=made, name=name, position=position, recipe={"sampler": name})
         for position, name in enumerate(("baseline", *treatments))

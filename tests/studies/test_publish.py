@@ -55,7 +55,7 @@ def test_an_experiment_of_several_steps_and_treatments_gives_a_block_each():
 def test_fewer_pairs_than_comparisons_are_refused_with_both_numbers():
     study = draft(4, comparisons=5)
 
-    with pytest.raises(protocol.NotPublishable, match="5 comparisons .* there are 4"):
+    with pytest.raises(protocol.NotPublishable, match=r"5 comparisons .* there are 4"):
         protocol.publish(study)
 
 

@@ -1,0 +1,159 @@
+"""Forms of the admin: a study, its blocks and its questions. Each error stands at its field."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import Count
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
+
+from generation.models import Condition, Experiment, ImageModel, Pair
+from studies import protocol
+from studies.models import Block, Question, Study
+
+WHOLE = "all"  # every comparison of an experiment
+TEXTS = {"consent": protocol.CONSENT, "instructions": protocol.INSTRUCTIONS, "debrief": protocol.DEBRIEF}
+MOST_EXPERIMENTS = 200  # offered, the newest first
+
+
+class StudyForm(forms.ModelForm):
+    class Meta:
+        model = Study
+        exclude: list[str] = []  # the admin's fieldsets say which
+        widgets = {name: UnfoldAdminTextareaWidget(attrs={"rows": 8}) for name in TEXTS}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, text in TEXTS.items():
+            if name in self.fields:
+                self.fields[name].initial = text
+        if "consent" in self.fields:
+            self.fields["consent"].help_text += " {trials} and {minutes} are filled in."
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        if said.get("entry") == Study.Entry.PARAMETER and not said.get("id_parameter"):
+            self.add_error("id_parameter", "Name the parameter by which the address tells who comes.")
+        if said.get("min_catch_share") is not None and not said.get("catches"):
+            self.add_error(
+                "min_catch_share", "This rule needs catch trials, and there are none: ask for some."
+            )
+        return said
+
+
+def offers() -> list[tuple[str, list[tuple[str, str]]]]:
+    """What can be compared: by experiment, each model, number of steps and treatment that has pairs."""
+    newest = list(Experiment.objects.order_by("-created").values_list("pk", "name")[:MOST_EXPERIMENTS])
+    counted = (
+        Pair.objects.filter(experiment__in=[pk for pk, _ in newest], excluded="")
+        .values_list(
+            "experiment", "item__model", "item__model__name", "steps", "treatment__condition",
+            "treatment__condition__name",
+        )
+        .annotate(Count("pk"))
+        .order_by("item__model__name", "steps", "treatment__condition__position")
+    )  # fmt: skip
+    groups: dict[int, list[tuple[str, str]]] = {pk: [] for pk, _ in newest}
+    for experiment, model, model_name, steps, treatment, name, pairs in counted:
+        groups[experiment].append(
+            (
+                f"{experiment}:{model}:{steps}:{treatment}",
+                f"{model_name}, {steps} steps, {name} ({pairs} pairs)",
+            )
+        )
+    return [
+        (name, cells if len(cells) < 2 else [(f"{pk}:{WHOLE}", f"All {len(cells)} comparisons"), *cells])
+        for pk, name in newest
+        if (cells := groups[pk])
+    ]
+
+
+class BlockForm(forms.ModelForm):
+    """One comparison, or all of an experiment: then `more` holds the blocks beyond the first."""
+
+    comparison = forms.ChoiceField(
+        widget=UnfoldAdminSelectWidget,
+        help_text="Only comparisons whose pairs are made are offered.",
+        error_messages={"invalid_choice": "This experiment has no such pairs (any more): choose another."},
+    )
+
+    class Meta:
+        model = Block
+        fields = ["comparisons"]
+        widgets = {"comparisons": UnfoldAdminIntegerFieldWidget}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.more: list[Block] = []
+        block = self.instance
+        field = self.fields["comparison"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [("", "Choose what is compared"), *offers()]
+        if block.pk:
+            field.initial = f"{block.experiment_id}:{block.model_id}:{block.steps}:{block.treatment_id}"
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        if not (chosen := said.get("comparison")):
+            return said
+        experiment = Experiment.objects.get(pk=chosen.split(":")[0])
+        cells = [
+            cell
+            for cell in protocol.cells(experiment)
+            if chosen
+            in (f"{experiment.pk}:{WHOLE}", f"{experiment.pk}:{cell.model}:{cell.steps}:{cell.treatment}")
+        ]
+        if not cells:
+            self.add_error("comparison", "The pairs of this comparison are gone: choose another.")
+            return said
+        wanted = said.get("comparisons") or 0
+        fewest = min(cells, key=lambda cell: cell.pairs)
+        if wanted > fewest.pairs:
+            self.add_error(
+                "comparisons",
+                f"{wanted} comparisons need as many pairs, and {fewest.model_name}, {fewest.steps} steps, "
+                f"{fewest.treatment_name} has {fewest.pairs}: ask for at most {fewest.pairs}.",
+            )
+        first, *rest = cells
+        _fill(self.instance, experiment, first)
+        self.more = [_fill(Block(comparisons=wanted), experiment, cell) for cell in rest]
+        return said
+
+
+def _fill(block: Block, experiment: Experiment, cell: protocol.Cell) -> Block:
+    block.experiment = experiment
+    block.model = ImageModel.objects.get(pk=cell.model)
+    block.steps = cell.steps
+    block.baseline = Condition.objects.get(pk=cell.baseline)
+    block.treatment = Condition.objects.get(pk=cell.treatment)
+    return block
+
+
+class BlockFormSet(forms.BaseInlineFormSet):
+    """At least one block, and none twice."""
+
+    def clean(self) -> None:
+        super().clean()
+        kept = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        if not kept and not any(self.errors):
+            raise forms.ValidationError("Choose at least one comparison.")
+        seen: set[tuple[int, int, int, int]] = set()
+        for form in kept:
+            for block in (form.instance, *getattr(form, "more", [])):
+                key = (block.experiment_id, block.model_id, block.steps, block.treatment_id)
+                if key in seen and block.experiment_id:
+                    form.add_error("comparison", f"{block} is chosen twice.")
+                seen.add(key)
+
+
+class QuestionForm(forms.ModelForm):
+    class Meta:
+        model = Question
+        fields = ["text"]
+
+
+class UnblindForm(forms.Form):
+    why = forms.CharField(
+        max_length=200,
+        label="Why do you look now?",
+        help_text="It is kept in the audit log with your name and the time.",
+    )

@@ -1,0 +1,58 @@
+"""Participants in the admin: who came and what became of them. Nothing is changed here."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from studies.models import Participant
+
+COLOURS = {
+    "active": "info",
+    "finished": "success",
+    "expired": "warning",
+    "full": "warning",
+    "excluded": "danger",
+    "withdrawn": "danger",
+    "screened": "warning",
+}
+
+
+@admin.register(Participant)
+class ParticipantAdmin(ModelAdmin):
+    list_display = [
+        "pseudonym",
+        "study",
+        "state_word",
+        "mode",
+        "answers",
+        "consented_at",
+        "finished_at",
+        "code",
+    ]
+    list_filter = ["study", "state", "mode"]
+    search_fields = ["pseudonym", "external_id", "code"]
+    list_select_related = ["study"]
+    fields = [
+        "pseudonym", "study", "protocol", "mode", "state", "why", "external_id", "parameters", "consented_at",
+        "started_at", "expires_at", "finished_at", "code", "trials_count", "votes_count",
+    ]  # fmt: skip
+    # The key of the cookie is nobody's business but the participant's.
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Participant | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Participant | None = None) -> bool:
+        return False
+
+    @display(description="State", label=COLOURS)
+    def state_word(self, person: Participant) -> tuple[str, str]:
+        return person.state, person.get_state_display()
+
+    @display(description="Answers")
+    def answers(self, person: Participant) -> str:
+        return f"{person.votes_count} of {person.trials_count}"

@@ -1,0 +1,308 @@
+"""Studies in the admin: compose, publish, watch, close, results and the votes as a file."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_POST
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.decorators import display
+
+from studies import audit, export, protocol, results, seats
+from studies.admin.forms import BlockForm, BlockFormSet, QuestionForm, StudyForm, UnblindForm
+from studies.models import Block, Question, Study
+
+COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
+SECONDS_A_TRIAL = protocol.SECONDS_A_TRIAL
+
+
+class BlockInline(TabularInline):
+    model = Block
+    form = BlockForm
+    formset = BlockFormSet
+    fields = ["comparison", "comparisons"]
+    extra = 0
+    min_num = 1
+    verbose_name = "comparison"
+    verbose_name_plural = "What is compared"
+
+    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
+        return _draft(obj) and super().has_change_permission(request, obj)
+
+    has_add_permission = has_change_permission
+    has_delete_permission = has_change_permission
+
+    def get_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
+        return self.fields if _draft(obj) else ["what", "comparisons"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
+        return [] if _draft(obj) else ["what", "comparisons"]
+
+    @display(description="Comparison")
+    def what(self, block: Block) -> str:
+        return str(block)
+
+
+class QuestionInline(StackedInline):
+    model = Question
+    form = QuestionForm
+    fields = ["text"]
+    extra = 0
+    min_num = 1
+    verbose_name_plural = "What is asked"
+
+    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
+        return _draft(obj) and super().has_change_permission(request, obj)
+
+    has_add_permission = has_change_permission
+    has_delete_permission = has_change_permission
+
+
+def _draft(study: Study | None) -> bool:
+    return study is None or study.state == Study.State.DRAFT
+
+
+@admin.register(Study)
+class StudyAdmin(ModelAdmin):
+    form = StudyForm
+    inlines = [BlockInline, QuestionInline]
+    list_display = ["title", "state_word", "done_of", "address", "created"]
+    list_filter = ["state"]
+    search_fields = ["title", "slug"]
+    prepopulated_fields = {"slug": ["title"]}
+    change_form_outer_before_template = "admin/studies/study/panel.html"
+    fieldsets = [
+        (None, {"fields": ["title", "slug"]}),
+        (
+            "Design",
+            {"fields": ["people", "assignment", "ties", "practice", "catches", "repeats", "minutes"]},
+        ),
+        ("Texts", {"fields": ["consent", "instructions", "debrief", "contact"]}),
+        (
+            "Analysis, fixed before the first vote",
+            {"fields": ["margin", "min_median_rt_ms", "min_catch_share", "max_missing_images", "blind"]},
+        ),
+        (
+            "How people come and go",
+            {"fields": ["entry", "id_parameter", "code_complete", "code_full", "return_url"]},
+        ),
+    ]
+
+    # --- what may be changed -------------------------------------------------------------------
+    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
+        # What is published stays as it is.
+        return _draft(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
+        return obj is not None and _draft(obj) and super().has_delete_permission(request, obj)
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
+        return self.prepopulated_fields if obj is None else {}
+
+    def save_model(self, request: HttpRequest, obj: Study, form: StudyForm, change: bool) -> None:
+        if not change:
+            obj.owner = request.user  # type: ignore[assignment]
+        super().save_model(request, obj, form, change)
+        audit.record(obj, request.user, "changed" if change else "created")
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        super().save_formset(request, form, formset, change)
+        if formset.model is Block:
+            for row in formset.forms:
+                for block in row.more:
+                    block.study = form.instance
+                    block.save()
+        # The order on the page is the order of blocks and of passes.
+        for position, row in enumerate(formset.model.objects.filter(study=form.instance).order_by("id")):
+            formset.model.objects.filter(pk=row.pk).update(position=position)
+
+    def response_add(self, request: HttpRequest, obj: Study, post_url_continue: str | None = None) -> Any:
+        return redirect("admin:studies_study_change", obj.pk)
+
+    # --- the list ------------------------------------------------------------------------------
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
+        return results.progress(super().get_queryset(request))
+
+    @display(description="State", label=COLOURS)
+    def state_word(self, study: Study) -> str:
+        return study.state
+
+    @display(description="Finished")
+    def done_of(self, study: Any) -> str:
+        return f"{study.done} of {study.people}"
+
+    @display(description="Address")
+    def address(self, study: Study) -> SafeString | str:
+        url = study.get_absolute_url()
+        return url if _draft(study) else format_html('<a href="{}">{}</a>', url, url)
+
+    # --- pages ---------------------------------------------------------------------------------
+    def get_urls(self) -> list[URLPattern]:
+        def page(address: str, name: str, view: Callable[..., HttpResponseBase]) -> URLPattern:
+            return path(f"<int:pk>/{address}/", self.admin_site.admin_view(view), name=f"studies_{name}")
+
+        return [
+            page("publish", "publish", self.publish),
+            page("close", "close", self.close),
+            page("pause", "pause", require_POST(self.pause)),
+            page("resume", "resume", require_POST(self.resume)),
+            page("results", "results", self.results),
+            page("unblind", "unblind", require_POST(self.unblind)),
+            page("votes.csv", "votes", require_GET(self.votes)),
+            *super().get_urls(),
+        ]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        key = kwargs.get("object_id") or (args[0] if args else None)
+        study = Study.objects.filter(pk=key).first() if key and str(key).isdecimal() else None
+        more = self._panel(request, study) if study else {}
+        kwargs["extra_context"] = (kwargs.get("extra_context") or {}) | more
+        return super().changeform_view(request, *args, **kwargs)
+
+    def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Says what publishing does to how many, and does it when asked."""
+        study = self._get(request, pk, "change")
+        wrong = protocol.problems(study)
+        leaks: list = []
+        if request.method == "POST" and not wrong:
+            try:
+                frozen = protocol.publish(study, request.user)
+            except protocol.NotPublishable as error:
+                wrong, leaks = error.problems, error.leaks
+            else:
+                address = request.build_absolute_uri(study.get_absolute_url())
+                messages.success(request, f"Published as {frozen}. People reach it at {address}")
+                return redirect("admin:studies_study_change", study.pk)
+        design = None if wrong else protocol.design_of(study)
+        context = {
+            "problems": wrong,
+            "leaks": leaks,
+            "design": design,
+            "seats": study.people,
+            "votes": design and design.trials * study.people,
+            "minutes": design and max(1, round(design.trials * SECONDS_A_TRIAL / 60)),
+            "pairs": design and len({pair for block in design.blocks for pair in block.pairs}),
+            "shown": design and _times_shown(design, study.people),
+            "unfinished": _unfinished(study),
+        }
+        status = 409 if wrong and request.method == "POST" else 200
+        return self._page(request, study, "publish", "Publish", context, status)
+
+    def close(self, request: HttpRequest, pk: int) -> HttpResponse:
+        study = self._get(request, pk)
+        if request.method == "POST":
+            return self._change(request, study, Study.State.CLOSED)
+        return self._page(request, study, "close", "Close", {"counts": results.counts(study)})
+
+    def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._change(request, self._get(request, pk), Study.State.PAUSED)
+
+    def resume(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return self._change(request, self._get(request, pk), Study.State.LIVE)
+
+    @staticmethod
+    def _change(request: HttpRequest, study: Study, state: str) -> HttpResponse:
+        try:
+            study = protocol.change_state(study, state, request.user)
+        except protocol.NotAllowedNow as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"The study is {study.state} now.")
+        return redirect("admin:studies_study_change", study.pk)
+
+    def results(self, request: HttpRequest, pk: int, form: UnblindForm | None = None) -> HttpResponse:
+        study = self._get(request, pk, "view")
+        hidden = study.hides_preferences
+        context = {
+            "counts": results.counts(study),
+            "hidden": hidden,
+            "results": [] if hidden else results.results(study),
+            "form": form or UnblindForm(),
+            "protocol": study.protocols.first(),
+            "several_questions": study.questions.count() > 1,
+        }
+        return self._page(request, study, "results", "Results", context, 400 if form else 200)
+
+    def unblind(self, request: HttpRequest, pk: int) -> HttpResponse:
+        study = self._get(request, pk)
+        form = UnblindForm(request.POST)
+        if not form.is_valid():
+            return self.results(request, pk, form)
+        protocol.unblind(study, request.user, form.cleaned_data["why"])
+        return redirect("admin:studies_results", study.pk)
+
+    def votes(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        study = self._get(request, pk, "view")
+        try:
+            rows = export.votes_csv(study)
+        except export.Blind as error:
+            messages.error(request, str(error))
+            return redirect("admin:studies_results", study.pk)
+        return StreamingHttpResponse(
+            rows,
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{study.slug}-votes.csv"'},
+        )
+
+    # --- helpers -------------------------------------------------------------------------------
+    def _get(self, request: HttpRequest, pk: int, permission: str = "change") -> Study:
+        """The study, for somebody who may see or run studies at all."""
+        if not request.user.has_perm(f"studies.{permission}_study"):
+            raise PermissionDenied
+        return get_object_or_404(Study, pk=pk)
+
+    def _panel(self, request: HttpRequest, study: Study) -> dict[str, Any]:
+        return {
+            "study": study,
+            "colour": COLOURS[study.state],
+            "counts": results.counts(study),
+            "public_address": request.build_absolute_uri(study.get_absolute_url()),
+            "protocol": study.protocols.first(),
+            "may_run": request.user.has_perm("studies.change_study"),
+        }
+
+    def _page(
+        self,
+        request: HttpRequest,
+        study: Study,
+        name: str,
+        title: str,
+        more: dict[str, Any],
+        status: int = 200,
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            **self._panel(request, study),
+            "title": f"{title}: {study.title}",
+            "opts": Study._meta,
+            "back": reverse("admin:studies_study_change", args=[study.pk]),
+        } | more
+        return TemplateResponse(request, f"admin/studies/study/{name}.html", context, status=status)
+
+
+def _times_shown(design: seats.Design, people: int) -> str:
+    """How often each pair is shown, over all people."""
+    found = []
+    for block in design.blocks:
+        times = people * block.comparisons / len(block.pairs)
+        found.append(f"{times:.0f}" if times == int(times) else f"{int(times)} or {int(times) + 1}")
+    return ", ".join(dict.fromkeys(found))
+
+
+def _unfinished(study: Study) -> list[str]:
+    """Experiments of the study that still make pictures."""
+    return sorted(
+        {
+            block.experiment.name
+            for block in study.blocks.select_related("experiment")
+            if block.experiment.chunks.exclude(stage="done").exists()
+        }
+    )
