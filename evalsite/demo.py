@@ -13,8 +13,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evalsite import embedded, processes
@@ -36,6 +36,7 @@ class Child:
     name: str
     command: list[str]
     how: signal.Signals = signal.SIGTERM  # what ends it soon
+    env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     starts: tuple[float, ...] = ()
 
@@ -55,7 +56,9 @@ class Child:
             )
         if self.process is not None:
             say(f"The {self.name} process ended (status {self.process.returncode}); it is started again.")
-        self.process = processes.spawn(processes.here(self.command), log=self.log, death=self.how)
+        self.process = processes.spawn(
+            processes.here(self.command), log=self.log, env=os.environ | self.env, death=self.how
+        )
 
 
 def main() -> int:
@@ -74,7 +77,7 @@ def main() -> int:
 
 def _run(port: int) -> None:
     children = [
-        Child("web", processes.web(f"127.0.0.1:{port}")),
+        Child("web", processes.web(f"127.0.0.1:{port}"), env={"DATABASE_POOL": "16"}),
         # SIGQUIT ends a worker at once: its chunk goes back and is made again, nothing is lost.
         Child("worker", processes.worker(), how=signal.SIGQUIT),
         Child("beat", processes.beat(str(FOLDER / "beat"))),
@@ -87,10 +90,10 @@ def _run(port: int) -> None:
             child.keep_running()
         _wait_for_web(port)
         say(f"Admin:      http://127.0.0.1:{port}/admin/   name {ADMIN}   password {password}")
-        from evalsite import demo_study  # Django is set up by now
+        from evalsite import demo_study  # it needs Django, which is set up by now
 
-        address = demo_study.prepare(say, lambda: _tend(children))
-        say(f"Demo study: http://127.0.0.1:{port}{address}")
+        study = demo_study.prepare(lambda: _tend(children))
+        say(f"Demo study: http://127.0.0.1:{port}{study.get_absolute_url()}")
         say("Everything runs. Ctrl-C stops it; `make demo` goes on from here.")
         while True:
             _tend(children)

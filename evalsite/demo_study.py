@@ -3,22 +3,42 @@
 import time
 from collections.abc import Callable
 
-from django.conf import settings
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generation import catalogue, planning, progress, tasks
 from generation.conditions import Recipe, Sampler
 from generation.models import Experiment
 from generation.scoring import names as metric_names
+from studies import protocol
+from studies.models import Study
 
 NAME = "Demo: SE2P against the baseline"
 SEEDS = range(5)
 STEPS = 20
+SLUG = "demo"
 PEOPLE = 200
 
 
 class Failed(RuntimeError):
     """The demo's pictures can't be made; the message says why."""
+
+
+def prepare(meanwhile: Callable[[], None]) -> Study:
+    """The published demo study; its pictures are made first where they are not there yet.
+
+    meanwhile: called about twice a second while the workers make them. Raises Failed.
+    """
+    pictures = experiment()
+    wait(pictures, meanwhile)
+    study = Study.objects.filter(slug=SLUG).first()
+    if study is None:
+        study = protocol.create(
+            title="Which flowers look better?", slug=SLUG, experiment=pictures, people=PEOPLE
+        )
+    if study.state == Study.State.DRAFT:
+        protocol.publish(study)
+        study.refresh_from_db()
+    return study
 
 
 def experiment() -> Experiment:

@@ -1,0 +1,120 @@
+"""The main job from end to end: an experiment, a study, a participant, a result."""
+
+import csv
+import io
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from generation import progress
+from generation.catalogue import starter
+from generation.models import Experiment, Pair
+from studies.models import Participant, Study, Vote
+from tests.site import Site, site
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def running(transactional_db, browser, tmp_path):
+    with site(tmp_path, "web", "worker", "beat", EVALSITE_RECONCILE_SECONDS="1") as started:
+        yield started
+
+
+@pytest.fixture
+def researcher(running, browser, admin_user) -> Page:
+    """A researcher who is signed in to the admin."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, base_url=running.address)
+    page.goto("/")
+    page.fill("[name=username]", "admin")
+    page.fill("[name=password]", "password")
+    page.click("[type=submit]")
+    expect(page).to_have_url(re.compile("/admin/$"))
+    return page
+
+
+def test_from_an_experiment_to_a_result(running, researcher, browser):
+    starter()
+    make_experiment(researcher)
+    publish_study(researcher)
+    code = take_part(browser, running)
+    vote_count = Vote.objects.count()
+
+    assert code
+    assert vote_count == 4
+    see_result(researcher)
+
+
+def make_experiment(page: Page) -> None:
+    page.goto("/admin/generation/experiment/add/")
+    page.fill("[name=name]", "Flowers")
+    page.select_option("[name=model]", label="Flowers 32×32 (DDPM)")
+    page.fill("[name=subjects]", "daisy\ntulip")
+    page.fill("[name=seeds]", "0:2")
+    page.fill("[name=steps]", "0")
+    page.fill("[name=rho]", "-1")
+    page.click("[name=_save]")
+    expect(page.locator("body")).to_contain_text("a number, 0 or more")  # ρ is refused first
+    page.fill("[name=rho]", "1.35")
+    page.fill("[name=steps]", "10")
+    page.click("[name=_save]")
+
+    expect(page.locator("body")).to_contain_text("8 images in 4 pairs")
+    # The page follows the work without being loaded again.
+    expect(page.locator("#progress strong")).to_have_text("done", timeout=300_000)
+    expect(page.locator("#progress figure")).to_have_count(4)
+    assert Pair.objects.count() == 4
+    assert progress.of(Experiment.objects.get()).scored == 8
+
+
+def publish_study(page: Page) -> None:
+    page.goto("/admin/studies/study/add/")
+    page.fill("[name=title]", "Which flowers look better?")
+    page.fill("[name=slug]", "flowers")
+    page.fill("[name=people]", "3")
+    page.select_option("[name=blocks-0-comparison]", index=1)
+    page.fill("[name=blocks-0-comparisons]", "4")
+    page.click("[name=_save]")
+    page.click("text=Publish…")
+    expect(page.locator("body")).to_contain_text("3 seats are drawn, with 4 trials each")
+    page.click("main button:has-text('Publish'), #content button:has-text('Publish')")
+    expect(page.locator("body")).to_contain_text("/s/flowers/")
+    assert Study.objects.get().state == "live"
+
+
+def take_part(browser, running: Site) -> str:
+    """A person without JavaScript: plain forms are enough. Returns the completion code."""
+    person = browser.new_context(java_script_enabled=False, base_url=running.address).new_page()
+    person.goto("/s/flowers/")
+    person.click("button[name=consent]")
+    person.click("button:has-text('Start')")
+    for number in range(1, 5):
+        expect(person.locator("label[for=progress]")).to_have_text(f"{number} of 4")
+        sources = person.locator("img").evaluate_all("images => images.map(i => [i.src, i.naturalWidth])")
+        assert [width for _, width in sources] == [32, 32]
+        assert not [s for s, _ in sources if "baseline" in s or "se2p" in s]
+        person.click(".answers button[value=left]")
+    return person.locator("#code").inner_text()
+
+
+def see_result(page: Page) -> None:
+    study = Study.objects.get()
+    page.goto(f"/admin/studies/study/{study.pk}/results/")
+    expect(page.locator("body")).to_contain_text("Preferences are hidden while the study runs")
+    page.goto(f"/admin/studies/study/{study.pk}/close/")
+    page.click("button:has-text('Close the study')")
+    page.goto(f"/admin/studies/study/{study.pk}/results/")
+    expect(page.locator("body")).to_contain_text("preferred se2p")
+
+    with page.expect_download() as download:
+        page.click("text=Votes as CSV")
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert list(rows[0])[:5] == ["participant", "item", "left", "right", "choice"]
+    assert len(rows) == 4
+    assert {row["choice"] for row in rows} == {"left"}
+    assert all({row["left"], row["right"]} == {"baseline", "se2p"} for row in rows)
+    # Sides are balanced within a person, so one who always answers "left" has no preference.
+    assert sum(row["left"] == "se2p" for row in rows) == 2
+    assert Participant.objects.get().votes.count() == 4
+    expect(page.locator("body")).to_contain_text("50")

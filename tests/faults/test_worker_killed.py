@@ -1,0 +1,72 @@
+"""A worker that is killed while it makes images, and started again."""
+
+import pytest
+
+from generation import claims, planning, progress
+from generation.conditions import Recipe, Sampler
+from generation.models import Chunk, Experiment, Image, ImageModel, Pair, Score
+from tests.generation.engine import pipelines
+from tests.site import site, until
+
+pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def experiment(tmp_path) -> Experiment:
+    """Forty pairs of a small random model, in chunks of eight."""
+    folder = pipelines.ddpm(tmp_path / "model", classes=True)
+    model = ImageModel.objects.create(
+        name="small",
+        source=str(folder),
+        takes="labels",
+        labels={str(n): c for n, c in enumerate(pipelines.CLASSES)},
+    )
+    return planning.make(
+        planning.Plan(
+            name="forty pairs",
+            model=model,
+            subjects=[planning.Subject(label=0), planning.Subject(label=1)],
+            seeds=range(20),
+            steps=[50],
+            recipes=[planning.BASELINE, Recipe(sampler=Sampler.SE2P)],
+            metrics=["brightness", "contrast"],
+        )
+    )
+
+
+def made() -> int:
+    return Image.objects.count()
+
+
+def busy() -> bool:
+    return Chunk.objects.filter(lease__isnull=False, stage=Chunk.Stage.IMAGES).exists()
+
+
+def test_every_pair_is_there_once(experiment, tmp_path):
+    quick = {"EVALSITE_LEASE_SECONDS": "3", "EVALSITE_RECONCILE_SECONDS": "1"}
+    with site(tmp_path, "worker", "beat", **quick) as running:
+        until(lambda: made() and busy(), "some images are made and more are being made")
+        running.kill("worker")
+        assert made() < 80
+        running.start("worker")
+        until(lambda: progress.of(experiment).done, f"all is scored: {progress.of(experiment)}")
+
+    assert made() == 80
+    assert Pair.objects.count() == 40
+    assert Score.objects.count() == 2 * 80
+    assert not Chunk.objects.filter(failed=True).exists()
+    for pair in Pair.objects.select_related("baseline", "treatment"):
+        with pair.baseline.open() as one, pair.treatment.open() as other:
+            assert one.read() != other.read()
+
+
+def test_a_model_that_cannot_be_loaded_fails_with_words_and_is_not_tried_again(experiment, tmp_path):
+    (tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
+
+    with site(tmp_path, "worker", "beat", EVALSITE_RECONCILE_SECONDS="1"):
+        until(lambda: progress.of(experiment).failed == 5, "all chunks have failed")
+
+    chunk = Chunk.objects.first()
+    assert chunk.attempts == 1
+    assert str(tmp_path / "model") in chunk.error
+    assert claims.retry_failed(experiment) == 5

@@ -1,0 +1,108 @@
+"""The real site as processes of its own, on the test's database: web server, worker and clock."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from evalsite import processes
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Site:
+    """The processes of a site by name, and how to reach it."""
+
+    folder: Path
+    environment: dict[str, str]
+    address: str
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        port = self.address.rsplit(":", 1)[1]
+        commands = {
+            "web": processes.web(f"127.0.0.1:{port}"),
+            "worker": processes.worker(),
+            "beat": processes.beat(str(self.folder / "beat")),
+        }
+        self.running[name] = processes.spawn(
+            processes.here(commands[name.partition("-")[0]]),
+            log=self.folder / f"{name}.log",
+            env=self.environment,
+        )
+
+    def kill(self, name: str) -> None:
+        """Kill a process as a crash would: at once, with no chance to tidy up."""
+        self.running[name].send_signal(signal.SIGKILL)
+        self.running[name].wait()
+
+    def stop(self) -> None:
+        for process in self.running.values():
+            processes.end(process, signal.SIGQUIT if process.args[1] == "--app" else signal.SIGTERM)  # type: ignore[index]
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+
+@contextlib.contextmanager
+def site(folder: Path, *names: str, **environment: str) -> Iterator[Site]:
+    """A site on the current test database (it must be one that other processes see) with these processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    database = connection.settings_dict
+    host = database["HOST"] or database["OPTIONS"]["host"]
+    made = Site(
+        folder,
+        os.environ
+        | {
+            "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={host}",
+            "REDIS_URL": f"{settings.REDIS_URL}?virtual_host={_own_number()}",
+            "EVALSITE_VAR": str(folder),
+            "EVALSITE_IMAGES": str(settings.IMAGE_ROOT),
+            "SECRET_KEY": settings.SECRET_KEY,
+            "OMP_NUM_THREADS": "1",
+        }
+        | environment,
+        f"http://127.0.0.1:{port}",
+    )
+    if "web" in names:
+        manage = [processes.here(["python"])[0], str(ROOT / "manage.py")]
+        subprocess.run([*manage, "collectstatic", "--noinput", "-v", "0"], env=made.environment, check=True)
+    try:
+        for name in names:
+            made.start(name)
+        if "web" in names:
+            until(lambda: _answers(port), "the web server answers")
+        yield made
+    finally:
+        made.stop()
+
+
+def until(true: Callable[[], object], what: str, seconds: float = 300) -> None:
+    """Wait until something holds; say what did not, where it doesn't."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"After {seconds:.0f} seconds it still does not hold that {what}.")
+        time.sleep(0.1)
+
+
+def _own_number() -> int:
+    """A database of Redis for this process of the tests."""
+    return 1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
