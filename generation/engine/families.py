@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -313,14 +314,14 @@ class StableDiffusion(Model):
 
     def encode(self, items: Sequence[Item], guidance: Guidance) -> Context:
         self._refuse(items, labels=True)
-        given, warnings = self._read([item.prompt for item in items])
+        given, cut = self._read([item.prompt for item in items])
         if not guidance.on:
             if any(item.negative_prompt for item in items):
-                warnings += (f"A negative prompt does nothing at guidance {guidance.scale:g}.",)
-            return Context({"encoder_hidden_states": given}, None, guidance, warnings)
+                cut += (f"A negative prompt does nothing at guidance {guidance.scale:g}.",)
+            return Context({"encoder_hidden_states": given}, None, guidance, cut)
         blank, more = self._read([item.negative_prompt for item in items])
         return Context(
-            {"encoder_hidden_states": given}, {"encoder_hidden_states": blank}, guidance, warnings + more
+            {"encoder_hidden_states": given}, {"encoder_hidden_states": blank}, guidance, cut + more
         )
 
     def decode(self, x: Tensor) -> Tensor:
@@ -340,7 +341,7 @@ class StableDiffusion(Model):
         return states, tuple(dict.fromkeys(filter(None, (self._cut(p, longest) for p in prompts))))
 
     def _cut(self, prompt: str, longest: int) -> str:
-        ids = self.tokenizer(prompt).input_ids
+        ids = self.tokenizer(prompt, verbose=False).input_ids
         if len(ids) <= longest:
             return ""
         lost = self.tokenizer.decode(ids[longest - 1 : -1])
@@ -398,15 +399,19 @@ def _device(name: str, *, graphs: bool) -> torch.device:
 
 def _pipeline(cls: type[Model], origin: Origin, index: Mapping[str, Any], dtype: torch.dtype) -> Any:
     """The pipeline with the components that are used, and nothing else. Raises BadModel."""
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+        library.utils.logging.set_verbosity_error()
     parts = {name: _component(origin, name, index.get(name), dtype) for name in (cls.network, *cls.others)}
     left_out = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
     extra = {**left_out, "requires_safety_checker": False} if cls is StableDiffusion else {}
     try:
-        return diffusers.DiffusionPipeline.from_pretrained(
-            origin.folder, torch_dtype=dtype, local_files_only=True, **parts, **extra
-        )
+        with warnings.catch_warnings():
+            # Stable Diffusion's pipeline corrects an old scheduler's config, and says so at length.
+            warnings.simplefilter("ignore", FutureWarning)
+            return diffusers.DiffusionPipeline.from_pretrained(
+                origin.folder, dtype=dtype, local_files_only=True, **parts, **extra
+            )
     except Exception as error:
         raise _broken(origin, "the pipeline", error) from error
 
@@ -424,7 +429,7 @@ def _component(origin: Origin, name: str, named: Any, dtype: torch.dtype) -> Any
         raise BadModel(f"{origin.source}: no weights in {name}/ (a .safetensors or .bin file is needed).")
     try:
         part, report = cls.from_pretrained(
-            origin.folder / name, torch_dtype=dtype, local_files_only=True, output_loading_info=True
+            origin.folder / name, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # whatever the libraries raise, the file is what is wrong
         raise _broken(origin, name, error) from error
