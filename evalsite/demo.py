@@ -20,7 +20,7 @@ from pathlib import Path
 from evalsite import embedded, processes
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "var" / "demo"
+FOLDER = Path(os.environ.get("EVALSITE_DEMO") or ROOT / "var" / "demo")
 ADMIN = "admin"
 RESTARTS = 5  # of one process within a minute, before we give up
 

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -80,28 +80,23 @@ def score_images() -> None:
     with _working_on(chunk):
         from generation.scoring import registry
 
-        metrics = chunk.experiment.metrics
         images = list(chunk.images.order_by("id"))
-        pixels = {image.pk: _pixels(image) for image in images}
-        of_images = [m for m in metrics if metric_names.METRICS[m].kind == "image"]
-        of_pairs = [m for m in metrics if metric_names.METRICS[m].kind == "pair"]
         pairs = list(Pair.objects.filter(treatment__chunk=chunk).order_by("id"))
-        image_values = registry.image_scores([pixels[image.pk] for image in images], of_images)
-        pair_values = registry.pair_scores(
+        pixels = {image.pk: _pixels(image) for image in images}
+        wanted = [metric_names.METRICS[name] for name in chunk.experiment.metrics]
+        device = settings.DEVICE or None
+        of_images = registry.image_scores(
+            [pixels[image.pk] for image in images],
+            [m.name for m in wanted if m.kind == "image"],
+            device=device,
+        )
+        of_pairs = registry.pair_scores(
             [pixels[pair.baseline_id] for pair in pairs],
             [pixels[pair.treatment_id] for pair in pairs],
-            of_pairs,
+            [m.name for m in wanted if m.kind == "pair"],
+            device=device,
         )
-        scores = [
-            Score(image=image, metric=metric, version=metric_names.METRICS[metric].version, value=value)
-            for metric, values in image_values.items()
-            for image, value in zip(images, values, strict=True)
-        ] + [
-            Score(pair=pair, metric=metric, version=metric_names.METRICS[metric].version, value=value)
-            for metric, values in pair_values.items()
-            for pair, value in zip(pairs, values, strict=True)
-        ]
-        claims.record_scores(chunk, scores)
+        claims.record_scores(chunk, [*_scores("image", images, of_images), *_scores("pair", pairs, of_pairs)])
 
 
 @shared_task(name="generation.tasks.reconcile")
@@ -205,6 +200,13 @@ def _messages(queue: str) -> int:
     """Messages that wait in a queue of the broker."""
     with current_app.connection_for_read() as broker:
         return broker.default_channel.client.llen(queue)
+
+
+def _scores(of: str, rows: Sequence[Image | Pair], values: Mapping[str, Sequence[float]]) -> Iterator[Score]:
+    for metric, column in values.items():
+        version = metric_names.METRICS[metric].version
+        for row, value in zip(rows, column, strict=True):
+            yield Score(metric=metric, version=version, value=value, **{of: row})
 
 
 def _pixels(image: Image) -> np.ndarray:

@@ -52,7 +52,8 @@ def test_the_web_image_holds_no_torch(compose):
 def test_children_of_a_killed_process_end(tmp_path):
     script = (
         "from pathlib import Path; from evalsite import processes; import time\n"
-        "child = processes.spawn(['sleep', '60'], log=Path('log')); print(child.pid, flush=True); time.sleep(60)"
+        "child = processes.spawn(['sleep', '60'], log=Path('log'))\n"
+        "print(child.pid, flush=True); time.sleep(60)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen(

@@ -1,0 +1,140 @@
+"""`make demo` as a newcomer meets it: started, used, killed, started again, stopped."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from evalsite import embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Demo:
+    """A running demo whose lines on the terminal are collected."""
+
+    def __init__(self, folder: Path, port: int | str) -> None:
+        environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
+        environment |= {"EVALSITE_DEMO": str(folder), "PORT": str(port), "EVALSITE_VAR": ""}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "evalsite.demo"],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        self.lines += iter(self.process.stdout.readline, "")
+
+    def says(self, pattern: str, seconds: float = 300) -> re.Match[str]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := re.search(pattern, "".join(self.lines)):
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise AssertionError(f"It never said {pattern!r}, but: {''.join(self.lines)}")
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        code = self.process.wait(60)
+        self.reader.join(10)
+        return code
+
+
+@pytest.fixture
+def folder(tmp_path):
+    yield tmp_path
+    shutil.rmtree(embedded.data_folder(tmp_path).parent, ignore_errors=True)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of the processes that belong to a demo: each has its folder in the environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"EVALSITE_DEMO={folder}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return [line for line in found if line]  # a zombie has none
+
+
+def nothing_runs(folder: Path, seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return not processes_of(folder)
+
+
+def fetch(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_it_works_and_outlives_a_kill(folder, port):
+    demo = Demo(folder, port)
+    name, password = demo.says(r"name (\S+)\s+password (\S+)").groups()
+    study = demo.says(r"Demo study: (http://\S+)")[1]
+
+    assert "I agree and take part" in fetch(study)
+    assert (name, (folder / "password").read_text()) == ("admin", password)
+    assert stat.S_IMODE((folder / "password").stat().st_mode) == 0o600
+    pictures = sorted((folder / "images").rglob("*.png"))
+    assert pictures
+
+    demo.end(signal.SIGKILL)
+    assert nothing_runs(folder), processes_of(folder)
+
+    again = Demo(folder, port)
+    assert again.says(r"password (\S+)")[1] == password
+    assert again.says(r"Demo study: (http://\S+)", 120)[1] == study
+    assert "I agree and take part" in fetch(study)
+    assert sorted((folder / "images").rglob("*.png")) == pictures
+
+    second = Demo(folder, port + 1)
+    assert second.process.wait(30) == 1
+    second.says("runs already")
+
+    assert again.end(signal.SIGINT) == 0
+    assert nothing_runs(folder), processes_of(folder)
+
+
+def test_a_taken_port_is_refused_with_what_to_do(folder, port):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        demo = Demo(folder, port)
+
+        assert demo.process.wait(60) == 1
+
+    demo.says(f"Port {port} can't be used .*PORT=")
+    assert nothing_runs(folder)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none_is_refused(folder, port):
+    demo = Demo(folder, port)
+
+    assert demo.process.wait(60) == 1
+    demo.says(f"PORT={port}: a number from 1 to 65535 is allowed")
