@@ -79,7 +79,7 @@ class Study(models.Model):
 
     title = models.CharField(max_length=200, help_text="Participants see it on the first page.")
     slug = models.SlugField(
-        "address", max_length=60, unique=True, help_text="The study is reached at /s/<address>/."
+        "address", max_length=60, unique=True, help_text="The study is reached at /s/ and this."
     )
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT, editable=False)
 

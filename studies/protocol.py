@@ -35,7 +35,6 @@ INSTRUCTIONS = """\
 You see two pictures side by side. Choose the one that looks better to you.
 
 - There is no right or wrong answer: your first impression counts.
-- If neither looks better, choose **No preference**.
 - Each answer is final; the next pair comes at once.
 """
 DEBRIEF = """\

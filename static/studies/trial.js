@@ -29,6 +29,7 @@
       const roomHeight = window.innerHeight * 0.62;
       const room = Math.min(roomWidth / naturalWidth, roomHeight / naturalHeight) * ratio;
       const scale = (room >= 1 ? Math.floor(room) : Math.min(roomWidth / naturalWidth, 1) * ratio) / ratio;
+      form.style.setProperty("--shown", `${naturalWidth * scale}px`);
       for (const image of images) {
         image.style.width = `${naturalWidth * scale}px`;
         image.style.height = `${naturalHeight * scale}px`;

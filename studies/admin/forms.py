@@ -150,6 +150,10 @@ class QuestionForm(forms.ModelForm):
         model = Question
         fields = ["text"]
 
+    def has_changed(self) -> bool:
+        # A new question is kept also where its text is the one that was proposed.
+        return self.instance.pk is None or super().has_changed()
+
 
 class UnblindForm(forms.Form):
     why = forms.CharField(

@@ -83,16 +83,25 @@ class StudyAdmin(ModelAdmin):
         (None, {"fields": ["title", "slug"]}),
         (
             "Design",
-            {"fields": ["people", "assignment", "ties", "practice", "catches", "repeats", "minutes"]},
+            {
+                "classes": ["tab"],
+                "fields": ["people", "assignment", "ties", "practice", "catches", "repeats", "minutes"],
+            },
         ),
-        ("Texts", {"fields": ["consent", "instructions", "debrief", "contact"]}),
+        ("Texts", {"classes": ["tab"], "fields": ["consent", "instructions", "debrief", "contact"]}),
         (
             "Analysis, fixed before the first vote",
-            {"fields": ["margin", "min_median_rt_ms", "min_catch_share", "max_missing_images", "blind"]},
+            {
+                "classes": ["tab"],
+                "fields": ["margin", "min_median_rt_ms", "min_catch_share", "max_missing_images", "blind"],
+            },
         ),
         (
             "How people come and go",
-            {"fields": ["entry", "id_parameter", "code_complete", "code_full", "return_url"]},
+            {
+                "classes": ["tab"],
+                "fields": ["entry", "id_parameter", "code_complete", "code_full", "return_url"],
+            },
         ),
     ]
 
@@ -160,12 +169,16 @@ class StudyAdmin(ModelAdmin):
             *super().get_urls(),
         ]
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        key = kwargs.get("object_id") or (args[0] if args else None)
-        study = Study.objects.filter(pk=key).first() if key and str(key).isdecimal() else None
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        study = Study.objects.filter(pk=object_id).first() if object_id and object_id.isdecimal() else None
         more = self._panel(request, study) if study else {}
-        kwargs["extra_context"] = (kwargs.get("extra_context") or {}) | more
-        return super().changeform_view(request, *args, **kwargs)
+        return super().changeform_view(request, object_id, form_url, (extra_context or {}) | more)
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Says what publishing does to how many, and does it when asked."""

@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('title', models.CharField(help_text='Participants see it on the first page.', max_length=200)),
-                ('slug', models.SlugField(help_text='The study is reached at /s/<address>/.', max_length=60, unique=True, verbose_name='address')),
+                ('slug', models.SlugField(help_text='The study is reached at /s/ and this.', max_length=60, unique=True, verbose_name='address')),
                 ('state', models.CharField(choices=[('draft', 'draft'), ('live', 'live'), ('paused', 'paused'), ('closed', 'closed')], default='draft', editable=False, max_length=10)),
                 ('consent', models.TextField(help_text='What people agree to before they start. Markdown.')),
                 ('instructions', models.TextField(help_text='What people are to do, in plain words. Markdown.')),

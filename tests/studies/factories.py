@@ -23,7 +23,7 @@ def png(seed: int, width: int = 32, height: int = 32, **options: Any) -> bytes:
     """Noise that compresses to a different length for each seed."""
     rng = random.Random(seed)
     levels = rng.randint(2, 255)
-    pixels = bytes(rng.randrange(levels) for _ in range(width * height * 3))
+    pixels = bytes(value % levels for value in rng.randbytes(width * height * 3))
     out = io.BytesIO()
     Pillow.frombytes("RGB", (width, height), pixels).save(out, "PNG", **options)
     return out.getvalue()

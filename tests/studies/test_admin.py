@@ -1,0 +1,152 @@
+"""The researcher's pages: from the form to the published study, its results and its end."""
+
+import re
+
+import pytest
+
+from studies.models import Study
+from tests.studies.factories import Person, draft, experiment, published
+
+pytestmark = pytest.mark.django_db
+
+
+def form(page) -> dict[str, str]:
+    """Every field of the page's main form as a browser would send it."""
+    context = page.context
+    said = {}
+    forms = [context["adminform"].form]
+    for inline in context["inline_admin_formsets"]:
+        forms += [inline.formset.management_form, *inline.formset.forms]
+    for one in forms:
+        for bound in one:
+            value = bound.value()
+            said[bound.html_name] = (
+                "" if value is None or value is False else "on" if value is True else str(value)
+            )
+    return {name: value for name, value in said.items() if not name.endswith("-DELETE")}
+
+
+def add(admin_client, **more):
+    page = admin_client.get("/admin/studies/study/add/")
+    said = form(page) | {"title": "Flowers", "slug": "flowers", "blocks-0-comparisons": "3"} | more
+    return admin_client.post("/admin/studies/study/add/", {k: v for k, v in said.items() if v != ""})
+
+
+def errors(page) -> str:
+    return re.sub(r"\s+", " ", page.content.decode())
+
+
+def test_a_study_is_made_published_answered_and_read(admin_client):
+    made = experiment(4)
+    pair = made.pairs.first()
+    choice = f"{made.pk}:{pair.item.model_id}:20:{pair.treatment.condition_id}"
+
+    answer = add(admin_client, **{"blocks-0-comparison": choice})
+    study = Study.objects.get()
+    assert answer.url == f"/admin/studies/study/{study.pk}/change/"
+    said = admin_client.get(f"/admin/studies/study/{study.pk}/publish/")
+    assert "33 seats are drawn, with 3 trials each" in said.content.decode()
+    admin_client.post(f"/admin/studies/study/{study.pk}/publish/")
+    Person(study).start().finish()
+    hidden = admin_client.get(f"/admin/studies/study/{study.pk}/results/").content.decode()
+    assert "Preferences are hidden" in hidden
+    assert admin_client.get(f"/admin/studies/study/{study.pk}/votes.csv/").status_code == 302
+    admin_client.post(f"/admin/studies/study/{study.pk}/unblind/", {"why": "trying it out"})
+
+    shown = admin_client.get(f"/admin/studies/study/{study.pk}/results/").content.decode()
+    votes = b"".join(admin_client.get(f"/admin/studies/study/{study.pk}/votes.csv/").streaming_content)
+    assert "items like these" in shown
+    assert "Votes as CSV" in shown
+    assert votes.startswith(b"participant,item,left,right,choice")
+    assert votes.count(b"\n") == 4
+    log = admin_client.get("/admin/studies/auditentry/").content.decode()
+    assert "unblinded" in log and "trying it out" in log
+
+
+def test_all_comparisons_of_an_experiment_become_a_block_each(admin_client):
+    made = experiment(3, steps=(10, 20), treatments=("se2p", "naive"))
+
+    add(admin_client, **{"blocks-0-comparison": f"{made.pk}:all"})
+
+    blocks = Study.objects.get().blocks.all()
+    assert [(b.position, b.steps, b.treatment.name) for b in blocks] == [
+        (0, 10, "se2p"),
+        (1, 10, "naive"),
+        (2, 20, "se2p"),
+        (3, 20, "naive"),
+    ]
+
+
+def test_more_comparisons_than_pairs_are_refused_at_the_field(admin_client):
+    made = experiment(3, steps=(10, 20))
+
+    page = add(admin_client, **{"blocks-0-comparison": f"{made.pk}:all", "blocks-0-comparisons": "25"})
+
+    assert "ask for at most 3." in errors(page)
+    assert not Study.objects.exists()
+
+
+def test_a_study_without_a_comparison_is_refused(admin_client):
+    page = add(admin_client)
+
+    assert page.status_code == 200
+    assert "comparison" in errors(page)
+    assert not Study.objects.exists()
+
+
+def test_a_rule_about_catch_trials_without_any_is_refused_at_the_field(admin_client):
+    made = experiment(3, steps=(10, 20))
+
+    page = add(admin_client, **{"blocks-0-comparison": f"{made.pk}:all", "min_catch_share": "0.8"})
+
+    assert "This rule needs catch trials" in errors(page)
+
+
+def test_a_leaking_study_is_refused_with_the_list(admin_client):
+    study = draft(experiment=experiment(3, treatment_size=48))
+
+    page = admin_client.post(f"/admin/studies/study/{study.pk}/publish/")
+
+    assert page.status_code == 409
+    assert "baseline 32×32, treatment 48×48" in page.content.decode()
+
+
+def test_a_published_study_is_shown_and_not_changed(admin_client):
+    study = published(3)
+
+    page = admin_client.get(f"/admin/studies/study/{study.pk}/change/")
+    answer = admin_client.post(f"/admin/studies/study/{study.pk}/change/", {"title": "Another"})
+
+    assert page.status_code == 200
+    assert answer.status_code == 403
+    assert admin_client.get(f"/admin/studies/study/{study.pk}/delete/").status_code == 403
+
+
+def test_closing_says_how_many_are_under_way_and_refuses_their_next_answer(admin_client):
+    study = published(3)
+    person = Person(study).start()
+
+    asked = admin_client.get(f"/admin/studies/study/{study.pk}/close/").content.decode()
+    admin_client.post(f"/admin/studies/study/{study.pk}/close/")
+
+    assert "<strong>1</strong> is under way" in asked
+    assert person.post("left").status_code == 410
+    assert study.checkpoints.count() == 1
+
+
+def test_the_list_needs_as_many_queries_for_five_studies_as_for_one(
+    admin_client, django_assert_max_num_queries
+):
+    for _ in range(5):
+        draft(2)
+
+    with django_assert_max_num_queries(12):
+        assert admin_client.get("/admin/studies/study/").status_code == 200
+
+
+def test_somebody_without_permission_sees_nothing(client, django_user_model):
+    study = published(2)
+    client.force_login(django_user_model.objects.create_user("r", is_staff=True))
+
+    for page in ("change", "publish", "close", "results", "votes.csv"):
+        assert client.get(f"/admin/studies/study/{study.pk}/{page}/").status_code == 403
