@@ -11,8 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.statistics import logit
-from studies.statistics.clusters import Array, Codes
-from studies.statistics.pairs import FIRST, SECOND, TIE, Cells, components, never_beaten, separated
+from studies.statistics.clusters import Array
+from studies.statistics.pairs import (
+    FIRST,
+    SECOND,
+    TIE,
+    Cells,
+    Clustering,
+    components,
+    never_beaten,
+    separated,
+)
 
 MOST_NAMES = 100  # a ranking of more conditions would be larger than what people can judge
 RANK_DRAWS = 20_000
@@ -48,17 +57,6 @@ class SideBias:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class Clustering:
-    """Who gave each vote, on what: (n,) dense codes."""
-
-    person: Codes
-    item: Codes
-    n_people: int
-    n_items: int
-    unit: str = "item"
-
-
 def bradley_terry(cells: Cells, names: list[str], clusters: Clustering | None = None) -> Abilities:
     """Maximum-likelihood abilities with Davidson ties.
 
@@ -77,11 +75,9 @@ def bradley_terry(cells: Cells, names: list[str], clusters: Clustering | None = 
         if clusters.n_people < 2:
             reason = "all votes come from one person, so nothing can be said of other people"
         else:
-            clustered = _errors(found.clustered(cells.vote, clusters.person), k)
+            clustered = _errors(found.by_person(clusters), k)
         if clusters.n_people >= 2 and clusters.n_items >= 2:
-            two_way = found.two_way(
-                cells.vote, clusters.person, clusters.item, clusters.n_people, clusters.n_items
-            )
+            two_way = found.two_way(clusters)
             both = _errors(two_way, k)
             low, high = rank_ranges(_with_first(found.theta, k), _square(two_way, k))
         elif clusters.n_people >= 2:
@@ -98,7 +94,7 @@ def bradley_terry(cells: Cells, names: list[str], clusters: Clustering | None = 
     )
 
 
-def side_bias(cells: Cells, person: Codes, n_people: int) -> SideBias:
+def side_bias(cells: Cells, clusters: Clustering) -> SideBias:
     """δ with its standard error clustered by person. cells: counted by side, first = left.
 
     Forced choice: logit P(treatment) = λ ± δ, + where it stood left.
@@ -127,9 +123,9 @@ def side_bias(cells: Cells, person: Codes, n_people: int) -> SideBias:
         )
     found = logit.fit(design, cells.counts, available)
     delta = float(found.theta[-1])
-    if n_people < 2:
+    if clusters.n_people < 2:
         return SideBias(delta, None, "all votes come from one person")
-    return SideBias(delta, float(np.sqrt(found.clustered(cells.vote, person)[-1, -1])))
+    return SideBias(delta, float(np.sqrt(found.by_person(clusters)[-1, -1])))
 
 
 def rank_ranges(

@@ -82,11 +82,17 @@ def t_quantile(level: float, df: float) -> float:
 
 def wilson(share: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
     """Wilson's score interval of a share of `n` (effective) votes with quantile `z` (Wilson 1927)."""
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = wilson_bounds(np.asarray(share, np.float64), np.asarray(n, np.float64), z)
+    return float(low), float(high)
+
+
+def wilson_bounds(share: Array, n: Array, z: float) -> tuple[Array, Array]:
+    """Wilson's intervals of many shares at once, elementwise."""
+    spread = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     centre = share + z * z / (2 * n)
     scale = 1 + z * z / n
     # Rounding alone would leave 1e-17 below zero or above one.
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return np.maximum(0.0, (centre - spread) / scale), np.minimum(1.0, (centre + spread) / scale)
 
 
 def preference(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.statistics.clusters import Array, Codes, TwoWay, squares, two_way
+from studies.statistics.clusters import Array, TwoWay, positive
+from studies.statistics.pairs import Clustering
 
 TOLERANCE = 1e-10
 
@@ -22,8 +23,8 @@ class NoConvergence(ArithmeticError):
 class Fit:
     """A maximum of the likelihood.
 
-    theta: (k,). information: (k, k) at theta. scores: (m·a, k) the score of one vote for each cell and
-    alternative; a vote's own is scores[vote].
+    theta: (k,). information: (k, k) at theta. scores: (m·a, k) the score of a vote for each cell and
+    alternative.
     """
 
     theta: Array
@@ -35,21 +36,18 @@ class Fit:
         """Fisher's: votes independent."""
         return np.asarray(np.linalg.inv(self.information), np.float64)
 
-    def clustered(self, vote: Codes, groups: Codes) -> Array:
-        """H⁻¹ M H⁻¹ with M the sum of squared score totals of each group. (k, k)"""
-        bread = self.covariance
-        return bread @ squares(self.scores[vote], groups) @ bread
+    def by_person(self, clusters: Clustering) -> Array:
+        """H⁻¹ M_person H⁻¹ with M the sum of squared score totals of each person. (k, k)"""
+        return np.asarray(self.covariance @ clusters.meat(self.scores).person @ self.covariance)
 
-    def two_way(self, vote: Codes, person: Codes, item: Codes, n_people: int, n_items: int) -> Array:
-        """H⁻¹ (M_person + M_item - M_cell) H⁻¹, negative eigenvalues set to 0. (k, k)"""
-        parts = two_way(self.scores[vote], person, item, n_people, n_items)
-        return sandwich(self.covariance, parts)
+    def two_way(self, clusters: Clustering) -> Array:
+        """H⁻¹ (M_person + M_item - M_cell) H⁻¹ with negative eigenvalues set to 0. (k, k)"""
+        return sandwich(self.covariance, clusters.meat(self.scores))
 
 
 def sandwich(bread: Array, parts: TwoWay) -> Array:
     """H⁻¹ (M_person + M_item - M_cell) H⁻¹ with negative eigenvalues set to 0. (k, k)"""
-    values, vectors = np.linalg.eigh(bread @ (parts.person + parts.item - parts.cell) @ bread)
-    return (vectors * np.maximum(values, 0)) @ vectors.T
+    return positive(bread @ (parts.person + parts.item - parts.cell) @ bread)
 
 
 def fit(design: Array, counts: Array, available: NDArray[np.bool_]) -> Fit:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from studies.statistics.clusters import Array, Codes, codes
+from studies.statistics.clusters import Array, Codes, TwoWay, codes
+from studies.statistics.clusters import cells as cell_codes
 
 FIRST, SECOND, TIE = 0, 1, 2  # outcomes of a comparison; left, right, tie where the sides matter
 
@@ -50,6 +51,43 @@ def tally(left: Codes, right: Codes, choice: Codes, n_names: int, *, by_side: bo
     met = np.zeros(m, np.int64)
     met[cell] = pair
     return Cells(met // n_names, met % n_names, counts, vote, n_names)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Who gave the votes and on what, as far as variances need it.
+
+    person, item, cell: (a, a) for a outcomes of cells, Σ_g n_gi n_gj over groups g, where n_gi counts the
+    votes of group g that went to outcome i. With scores S (a, k) of the outcomes, S' (·) S is the sum of
+    squared score totals, so every model of the same votes shares these counts.
+    """
+
+    person: Array
+    item: Array
+    cell: Array
+    n_people: int
+    n_items: int
+    unit: str = "item"
+
+    def meat(self, scores: Array) -> TwoWay:
+        """The three parts of the two-way clustered variance of scores (a, k)."""
+        person, item, cell = (scores.T @ gram @ scores for gram in (self.person, self.item, self.cell))
+        return TwoWay(person, item, cell, self.n_people, self.n_items)
+
+
+def clustering(
+    cells: Cells, person: Codes, item: Codes, n_people: int, n_items: int, unit: str = "item"
+) -> Clustering:
+    """The clustering of the votes in `cells`; person, item: (n,) dense codes below n_people and n_items."""
+    both = cell_codes(person, item, n_items)
+    by_person, by_item, by_both = (_gram(cells, groups) for groups in (person, item, both))
+    return Clustering(by_person, by_item, by_both, n_people, n_items, unit)
+
+
+def _gram(cells: Cells, groups: Codes) -> Array:
+    shape = (int(groups.max()) + 1, 3 * len(cells.first))
+    counts = csr_array(coo_array((np.ones(len(groups)), (groups, cells.vote)), shape=shape))
+    return np.asarray((counts.T @ counts).todense(), np.float64)
 
 
 def from_wins(wins: ArrayLike, ties: ArrayLike | None = None) -> Cells:

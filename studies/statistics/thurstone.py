@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from studies.statistics.bradley_terry import Clustering, features, why_not
-from studies.statistics.clusters import Array, squares, two_way
+from studies.statistics.bradley_terry import features, why_not
+from studies.statistics.clusters import Array
 from studies.statistics.intervals import Estimand, t_quantile
 from studies.statistics.logit import TOLERANCE, NoConvergence, sandwich
-from studies.statistics.pairs import FIRST, SECOND, TIE, Cells, never_beaten, separated
+from studies.statistics.pairs import FIRST, SECOND, TIE, Cells, Clustering, never_beaten, separated
 
 JOD = float(stats.norm.ppf(0.75))  # in standard deviations of a difference of impressions
 
@@ -62,13 +62,12 @@ def jod(
     if clusters.n_people < 2:
         return Scale(value=value, tau=tau, reason="all votes come from one person")
     bread = np.asarray(np.linalg.inv(information), np.float64)
-    votes = scores[cells.vote]
+    parts = clusters.meat(scores)
     if Estimand(estimand) is Estimand.ITEMS:
-        covariance, df = bread @ squares(votes, clusters.person) @ bread, clusters.n_people - 1
+        covariance, df = bread @ parts.person @ bread, clusters.n_people - 1
     elif clusters.n_items < 2:
         return Scale(value=value, tau=tau, reason=f"all votes are on one {clusters.unit}")
     else:
-        parts = two_way(votes, clusters.person, clusters.item, clusters.n_people, clusters.n_items)
         covariance, df = sandwich(bread, parts), parts.df
     variance = np.einsum("ij,jl,il->i", centre, covariance[: k - 1, : k - 1], centre)
     half = t_quantile(0.95, df) * np.sqrt(np.maximum(variance, 0)) / JOD

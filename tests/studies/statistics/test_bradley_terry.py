@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from studies.statistics.bradley_terry import Clustering, bradley_terry, rank_ranges, side_bias
+from studies.statistics.bradley_terry import bradley_terry, rank_ranges, side_bias
 from studies.statistics.clusters import codes
-from studies.statistics.pairs import components, from_wins, never_beaten, tally
+from studies.statistics.pairs import clustering, components, from_wins, never_beaten, tally
 
 BASEBALL = [
     [0, 1, 7, 4, 2, 3, 1],
@@ -30,6 +30,10 @@ def simulated(seed, n, ability, *, ties=0.0, side=0.0, people=20, items=30):
     weight = np.exp(utility) * [1, 1, ties]
     choice = (rng.random((n, 1)) > np.cumsum(weight / weight.sum(1, keepdims=True), axis=1)).sum(1)
     return left, right, choice, rng.integers(0, people, n), rng.integers(0, items, n)
+
+
+def biased(cells, person):
+    return side_bias(cells, clustering(cells, person, person, len(set(person)), len(set(person))))
 
 
 def test_agrestis_baseball():
@@ -105,7 +109,8 @@ def test_clustered_errors_agree_with_statsmodels():
     options = {"groups": person, "use_correction": False, "df_correction": False}
     other = model.fit(disp=0, cov_type="cluster", cov_kwds=options)
 
-    found = bradley_terry(tally(left, right, choice, 3), NAMES, Clustering(person, item, 20, 30))
+    cells = tally(left, right, choice, 3)
+    found = bradley_terry(cells, NAMES, clustering(cells, person, item, 20, 30))
 
     assert found.ability[1:] == pytest.approx(other.params, abs=1e-6)
     assert found.se_clustered[1:] == pytest.approx(other.bse, rel=1e-5)
@@ -117,10 +122,10 @@ def test_two_way_errors_are_the_sum_of_three_sandwiches():
     cells = tally(left, right, choice, 3)
 
     def variance(groups):
-        clusters = Clustering(groups, item, int(groups.max()) + 1, 30)
+        clusters = clustering(cells, groups, item, int(groups.max()) + 1, 30)
         return bradley_terry(cells, NAMES, clusters).se_clustered ** 2
 
-    found = bradley_terry(cells, NAMES, Clustering(person, item, 20, 30))
+    found = bradley_terry(cells, NAMES, clustering(cells, person, item, 20, 30))
 
     assert found.se_two_way**2 == pytest.approx(variance(person) + variance(item) - variance(cell), rel=1e-6)
 
@@ -175,7 +180,8 @@ def test_all_ties_place_nobody_above_another():
 
 def test_one_person_has_abilities_but_no_clustered_error():
     left, right, choice, _, item = simulated(5, 300, np.array([0, 0.5, 1]))
-    found = bradley_terry(tally(left, right, choice, 3), NAMES, Clustering(np.zeros(300, int), item, 1, 30))
+    cells = tally(left, right, choice, 3)
+    found = bradley_terry(cells, NAMES, clustering(cells, np.zeros(300, int), item, 1, 30))
 
     assert found.se_clustered is None
     assert found.ability is not None
@@ -206,7 +212,7 @@ def test_forced_choice_side_bias_agrees_with_a_logistic_regression():
     options = {"groups": person, "use_correction": False, "df_correction": False}
     other = sm.Logit(treatment, x).fit(disp=0, cov_type="cluster", cov_kwds=options)
 
-    found = side_bias(tally(left, right, choice, 2, by_side=True), person, 20)
+    found = biased(tally(left, right, choice, 2, by_side=True), person)
 
     assert found.delta == pytest.approx(other.params[1], abs=1e-6)
     assert found.se == pytest.approx(other.bse[1], rel=1e-5)
@@ -214,7 +220,7 @@ def test_forced_choice_side_bias_agrees_with_a_logistic_regression():
 
 def test_the_side_bias_of_davidson_and_beaver_is_recovered_with_ties():
     left, right, choice, person, _ = simulated(8, 40_000, np.array([0, 0.6, -0.2]), ties=0.5, side=0.3)
-    found = side_bias(tally(left, right, choice, 3, by_side=True), person, 20)
+    found = biased(tally(left, right, choice, 3, by_side=True), person)
 
     assert found.delta == pytest.approx(0.3, abs=4 * found.se)
     assert 0.01 < found.se < 0.05
@@ -223,7 +229,7 @@ def test_the_side_bias_of_davidson_and_beaver_is_recovered_with_ties():
 def test_side_bias_of_separate_scales_is_still_found():
     left, right, choice, person, _ = simulated(9, 4000, np.array([0, 0.6]), side=0.5)
     shift = 2 * np.random.default_rng(10).integers(0, 2, 4000)
-    found = side_bias(tally(left + shift, right + shift, choice, 4, by_side=True), person, 20)
+    found = biased(tally(left + shift, right + shift, choice, 4, by_side=True), person)
 
     assert found.delta == pytest.approx(0.5, abs=4 * found.se)
 
@@ -234,7 +240,7 @@ def test_side_bias_of_separate_scales_is_still_found():
 )
 def test_one_sided_votes_have_no_finite_bias(choice, reason):
     left, right = np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
-    found = side_bias(tally(left, right, np.array(choice), 2, by_side=True), np.arange(4), 4)
+    found = biased(tally(left, right, np.array(choice), 2, by_side=True), np.arange(4))
 
     assert (found.delta, found.se) == (None, None)
     assert reason in found.reason
@@ -242,7 +248,7 @@ def test_one_sided_votes_have_no_finite_bias(choice, reason):
 
 def test_a_treatment_on_one_side_only_cannot_be_told_from_its_side():
     left, right = np.zeros(6, int), np.ones(6, int)
-    found = side_bias(tally(left, right, np.array([0, 1, 0, 1, 0, 0]), 2, by_side=True), np.arange(6), 6)
+    found = biased(tally(left, right, np.array([0, 1, 0, 1, 0, 0]), 2, by_side=True), np.arange(6))
 
     assert found.delta is None
     assert "one way round" in found.reason
