@@ -68,7 +68,7 @@ def preferences(found: Mapping[str, Any]) -> str:
         labels = [short(f"{block}: {treatment}" if block else treatment) for block, treatment, _ in rows]
         _name_rows(axes, labels)
         axes.set_xlim(0, 1)
-        axes.set_xlabel("share preferring the treatment (½: no preference)")
+        axes.set_xlabel("share preferring the treatment (½: neither)")
         return _svg(figure, "Preference for each treatment over the baseline, with 95 % intervals")
 
 
@@ -79,10 +79,10 @@ def ranking(block: Mapping[str, Any]) -> str | None:
         return None
     errors = found["se_two_way"] or found["se"]
     half = 1.96 * np.array(errors)
-    words = "clustered two-way" if found["se_two_way"] else "votes taken as independent"
+    words = "two-way" if found["se_two_way"] else "votes independent"
     return _points(
         found["names"], np.array(found["ability"]), half, half,
-        f"log ability relative to {short(found['names'][0])} (95 %, {words})",
+        f"log ability (0: {short(found['names'][0])}; 95 %, {words})",
         "Bradley-Terry abilities with 95 % intervals",
     )  # fmt: skip
 
