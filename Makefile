@@ -29,6 +29,9 @@ demo: $(STAMP)  ## the whole site with a demo study, on PORT (8000)
 test: $(STAMP)  ## the tests, on a PostgreSQL and a Redis of their own
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist worksteal
 
+screenshots: $(STAMP)  ## pictures of every page, into docs/screenshots
+	SCREENSHOTS=docs/screenshots $(RUN) -m pytest -q tests/browser/test_main_path.py
+
 lint: $(STAMP)  ## style, types and the walls of the house
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .

@@ -39,7 +39,15 @@ COLOURS = {
     "cancelled": "danger",
 }
 
-PLANNED = ["conditions_list", "steps_list", "guidance", "metrics", "created"]
+PLANNED = [
+    "items_words",
+    "steps_list",
+    "conditions_list",
+    "guidance_words",
+    "metrics_list",
+    "owner",
+    "created",
+]
 
 
 @admin.register(ImageModel)
@@ -65,6 +73,7 @@ class ImageModelAdmin(ModelAdmin):
 class ExperimentAdmin(ModelAdmin):
     form = ExperimentForm
     list_display = ["name", "state_word", "images_done", "steps_list", "created"]
+    view_on_site = False
     search_fields = ["name"]
     change_form_outer_before_template = "admin/generation/experiment/progress.html"
 
@@ -146,6 +155,29 @@ class ExperimentAdmin(ModelAdmin):
     @display(description="Steps")
     def steps_list(self, experiment: Experiment) -> str:
         return ", ".join(map(str, experiment.steps))
+
+    @display(description="Items")
+    def items_words(self, experiment: Experiment) -> str:
+        drawn = experiment.items.aggregate(
+            items=models.Count("id"),
+            seeds=models.Count("seed", distinct=True),
+            first=models.Min("seed"),
+            last=models.Max("seed"),
+            model=models.Min("model__name"),
+        )
+        subjects = experiment.items.values("label", "prompt").distinct().count()
+        return (
+            f"{drawn['items']} of {drawn['model']}: {subjects} labels or prompts × {drawn['seeds']} seeds "
+            f"({drawn['first']} to {drawn['last']})"
+        )
+
+    @display(description="Guidance scale")
+    def guidance_words(self, experiment: Experiment) -> str:
+        return "the model's own" if experiment.guidance is None else f"{experiment.guidance:g}"
+
+    @display(description="Metrics")
+    def metrics_list(self, experiment: Experiment) -> str:
+        return ", ".join(experiment.metrics) or "none"
 
     @display(description="Conditions")
     def conditions_list(self, experiment: Experiment) -> SafeString:

@@ -19,6 +19,7 @@ from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
 from generation.sources import BadModel, find_label
 
+FEW_CLASSES = 12  # are listed on the form
 CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddpm-2n": ("The baseline with twice the steps", {"sampler": Sampler.DDPM, "steps_factor": 2}),
     "noise": (
@@ -48,8 +49,9 @@ class ModelForm(forms.ModelForm):
         if "source" in cleaned:
             self.instance.source = cleaned["source"]
             self.instance.revision = cleaned.get("revision", "")
+            self.instance.takes = cleaned.get("takes", "")
             try:
-                catalogue.fill(self.instance)
+                cleaned["takes"] = catalogue.fill(self.instance).takes
             except BadModel as error:
                 self.add_error("source", str(error))
         return cleaned
@@ -58,7 +60,7 @@ class ModelForm(forms.ModelForm):
 class ExperimentForm(forms.ModelForm):
     """Asks for an experiment; `plan` is what it amounts to once it is valid."""
 
-    model = forms.ModelChoiceField(ImageModel.objects, widget=UnfoldAdminSelectWidget)
+    model = forms.ModelChoiceField(ImageModel.objects, empty_label=None, widget=UnfoldAdminSelectWidget)
     subjects = forms.CharField(
         label="Class labels or prompts",
         required=False,
@@ -130,6 +132,16 @@ class ExperimentForm(forms.ModelForm):
         widgets = {"name": UnfoldAdminTextInputWidget}
 
     plan: planning.Plan
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "subjects" in self.fields:
+            known = [
+                f"{model}: {', '.join(model.labels.values())}."
+                for model in ImageModel.objects.all()
+                if 0 < len(model.labels) <= FEW_CLASSES
+            ]
+            self.fields["subjects"].help_text = " ".join([self.base_fields["subjects"].help_text, *known])
 
     def clean_seeds(self) -> list[int]:
         try:

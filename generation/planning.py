@@ -141,7 +141,7 @@ def measured_rate(model: ImageModel) -> float | None:
     done = [
         (seconds, (end - first + 1) * sum(of_an_image))
         for seconds, first, end, of_an_image in rows
-        if seconds
+        if seconds and of_an_image
     ]
     if not done:
         return None

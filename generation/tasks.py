@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from generation.engine.families import Model
 
 log = logging.getLogger(__name__)
+BEAT_SECONDS = 2.0  # so that pages show progress; the lease alone would need far fewer
 Progress = Callable[[int, int], None]
 
 
@@ -125,7 +126,7 @@ class _Heartbeat(threading.Thread):
         self.ended = threading.Event()
 
     def run(self) -> None:
-        while not self.ended.wait(settings.LEASE_SECONDS / 6):
+        while not self.ended.wait(min(BEAT_SECONDS, settings.LEASE_SECONDS / 6)):
             try:
                 claims.renew(self.chunk, self.progress)
             except claims.LeaseLost:

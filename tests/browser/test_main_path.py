@@ -11,6 +11,7 @@ from generation import progress
 from generation.catalogue import starter
 from generation.models import Experiment, Pair
 from studies.models import Participant, Study, Vote
+from tests.browser.conftest import PATIENCE_MS, shot
 from tests.site import Site, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -26,6 +27,7 @@ def running(transactional_db, browser, tmp_path):
 def researcher(running, browser, admin_user) -> Page:
     """A researcher who is signed in to the admin."""
     page = browser.new_page(viewport={"width": 1280, "height": 900}, base_url=running.address)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto("/")
     page.fill("[name=username]", "admin")
     page.fill("[name=password]", "password")
@@ -56,14 +58,17 @@ def make_experiment(page: Page) -> None:
     page.fill("[name=rho]", "-1")
     page.click("[name=_save]")
     expect(page.locator("body")).to_contain_text("a number, 0 or more")  # ρ is refused first
+    shot(page, "experiment-refused")
     page.fill("[name=rho]", "1.35")
     page.fill("[name=steps]", "10")
+    shot(page, "experiment-form")
     page.click("[name=_save]")
 
     expect(page.locator("body")).to_contain_text("8 images in 4 pairs")
     # The page follows the work without being loaded again.
     expect(page.locator("#progress strong")).to_have_text("done", timeout=300_000)
     expect(page.locator("#progress figure")).to_have_count(4)
+    shot(page, "experiment")
     assert Pair.objects.count() == 4
     assert progress.of(Experiment.objects.get()).scored == 8
 
@@ -75,9 +80,11 @@ def publish_study(page: Page) -> None:
     page.fill("[name=people]", "3")
     page.select_option("[name=blocks-0-comparison]", index=1)
     page.fill("[name=blocks-0-comparisons]", "4")
+    shot(page, "study-form")
     page.click("[name=_save]")
     page.click("text=Publish…")
     expect(page.locator("body")).to_contain_text("3 seats are drawn, with 4 trials each")
+    shot(page, "publish")
     page.click("main button:has-text('Publish'), #content button:has-text('Publish')")
     expect(page.locator("body")).to_contain_text("/s/flowers/")
     assert Study.objects.get().state == "live"
@@ -86,15 +93,23 @@ def publish_study(page: Page) -> None:
 def take_part(browser, running: Site) -> str:
     """A person without JavaScript: plain forms are enough. Returns the completion code."""
     person = browser.new_context(java_script_enabled=False, base_url=running.address).new_page()
+    person.set_default_timeout(PATIENCE_MS)
     person.goto("/s/flowers/")
+    shot(person, "consent")
     person.click("button[name=consent]")
+    shot(person, "instructions")
     person.click("button:has-text('Start')")
+    shot(person, "trial")
+    person.set_viewport_size({"width": 360, "height": 740})
+    shot(person, "trial-phone")
+    person.set_viewport_size({"width": 1280, "height": 720})
     for number in range(1, 5):
         expect(person.locator("label[for=progress]")).to_have_text(f"{number} of 4")
         sources = person.locator("img").evaluate_all("images => images.map(i => [i.src, i.naturalWidth])")
         assert [width for _, width in sources] == [32, 32]
         assert not [s for s, _ in sources if "baseline" in s or "se2p" in s]
         person.click(".answers button[value=left]")
+    shot(person, "end")
     return person.locator("#code").inner_text()
 
 
@@ -106,6 +121,7 @@ def see_result(page: Page) -> None:
     page.click("button:has-text('Close the study')")
     page.goto(f"/admin/studies/study/{study.pk}/results/")
     expect(page.locator("body")).to_contain_text("preferred se2p")
+    shot(page, "results")
 
     with page.expect_download() as download:
         page.click("text=Votes as CSV")
