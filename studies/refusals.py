@@ -17,6 +17,10 @@ class Refused(Exception):
         self.person = person
 
 
+class Unreadable(Refused):
+    """The body is no form that can be read."""
+
+
 class NotFound(Refused):
     """A draft, a forged or foreign address, or somebody we don't know."""
 

@@ -13,8 +13,10 @@ from urllib.parse import urlencode
 
 from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.files.storage import default_storage
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import render
 from django.urls import reverse
@@ -37,6 +39,7 @@ from studies.refusals import (
     Paused,
     Refused,
     TooLarge,
+    Unreadable,
     Withdrawn,
     WrongType,
 )
@@ -104,6 +107,10 @@ def form_post(view: View) -> View:
             raise TooLarge
         if request.content_type not in FORM_TYPES:
             raise WrongType
+        try:
+            _ = request.POST
+        except (BadRequest, SuspiciousOperation, MultiPartParserError, UnreadablePostError) as error:
+            raise Unreadable from error
         return cast(HttpResponse, checked(request, study, **kwargs))
 
     checked = csrf_checked(view)
