@@ -93,11 +93,17 @@ def table(rows: list[Row], share_of: str) -> str:
     ]
     for row in rows:
         fixed = "–" if np.isnan(row.items) else f"{row.items:.3f}"
-        mark = "" if row.kept else " **out of bounds**"
-        lines.append(
-            f"| {row.design} | {row.spread[0]:g} / {row.spread[1]:g} | {row.share:g} | {row.default:.3f}{mark} "
-            f"| {fixed} | {row.wilson:.3f} | {row.binomial:.3f} |"
-        )
+        default = f"{row.default:.3f}" if row.kept else f"{row.default:.3f} **out of bounds**"
+        cells = [
+            row.design,
+            f"{row.spread[0]:g} / {row.spread[1]:g}",
+            f"{row.share:g}",
+            default,
+            fixed,
+            f"{row.wilson:.3f}",
+            f"{row.binomial:.3f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

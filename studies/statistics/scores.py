@@ -1,0 +1,151 @@
+"""Automatic scores of pairs: is the treatment's score higher than the baseline's, and how often?
+
+Pairs of one prompt or label are correlated, so prompts are the sampled units where one has several seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from studies.statistics.clusters import Array, codes, squares
+from studies.statistics.decisions import holm
+from studies.statistics.intervals import Labels, t_quantile, wilson
+
+_NO_VARIANCE = 1e-14
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its t interval, clustered; None with the reason where it can't be computed."""
+
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    n: int = 0
+    n_clusters: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """One metric over pairs. difference: treatment - baseline, in the metric's own unit.
+
+    won, won_low, won_high, won_p: share of pairs in which the treatment is the better one by the metric's
+    direction, a tie counting ½; None for a metric without direction. wilcoxon_p: on prompt means, Pratt's
+    zeros. holm_p: of the mean difference, over the metrics analysed together.
+    """
+
+    difference: Mean
+    won: float | None
+    won_low: float | None
+    won_high: float | None
+    won_p: float | None
+    wilcoxon_p: float | None
+    holm_p: float | None = None
+    reason: str | None = None
+
+
+def clustered_mean(values: ArrayLike, cluster: Labels | None = None, *, level: float = 0.95) -> Mean:
+    """Mean of values (n,) with V = Σ_g (Σ r)² / n² · G/(G-1) and t(G-1); p is against 0.
+
+    cluster: (n,) the sampled unit of each value, or None where each is its own.
+    """
+    x = np.asarray(values, np.float64)
+    if not len(x):
+        return Mean(None, reason="no values")
+    groups, g = codes(np.arange(len(x)) if cluster is None else cluster)
+    mean = float(x.mean())
+    if g < 2:
+        return Mean(
+            mean, n=len(x), n_clusters=g, reason="only one sampled unit; an interval needs two or more"
+        )
+    variance = float(squares((x - mean) / len(x), groups)) * g / (g - 1)
+    if variance <= _NO_VARIANCE * max(1.0, mean * mean):
+        return Mean(mean, n=len(x), n_clusters=g, reason="all values are the same, so there is no variance")
+    se = float(np.sqrt(variance))
+    half = t_quantile(level, g - 1) * se
+    return Mean(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / se, g - 1)), len(x), g)
+
+
+def metric(
+    difference: ArrayLike, cluster: Labels | None = None, *, higher_is_better: bool | None = True
+) -> MetricResult:
+    """Analyse the paired differences (n,) treatment - baseline of one metric.
+
+    cluster: (n,) prompt or label of each pair, or None. higher_is_better: None for a metric without
+    direction. Raises ValueError for a difference that is no number.
+    """
+    d = np.asarray(difference, np.float64)
+    if not np.isfinite(d).all():
+        raise ValueError(f"a difference is {d[~np.isfinite(d)][0]}; leave out pairs without both scores")
+    mean = clustered_mean(d, cluster)
+    if not len(d):
+        return MetricResult(mean, None, None, None, None, None, reason="no pairs")
+    groups, g = codes(np.arange(len(d)) if cluster is None else cluster)
+    wilcoxon, why = _wilcoxon(np.bincount(groups, d) / np.bincount(groups))
+    if higher_is_better is None:
+        return MetricResult(
+            mean, None, None, None, None, wilcoxon, reason=why or "the metric has no direction"
+        )
+    won, low, high, p = _won(np.sign(d) if higher_is_better else -np.sign(d), groups, g)
+    return MetricResult(mean, won, low, high, p, wilcoxon, reason=why)
+
+
+def metrics(found: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
+    """The metrics of one family with Holm's p of their mean differences."""
+    adjusted = holm([result.difference.p for result in found.values()])
+    return {
+        name: replace(result, holm_p=p) for (name, result), p in zip(found.items(), adjusted, strict=True)
+    }
+
+
+def _won(sign: Array, groups: np.ndarray, g: int) -> tuple[float, float | None, float | None, float | None]:
+    """Share of pairs won with Wilson's interval for n_eff, clustered one way; V = 0 takes n_eff = G."""
+    y = (sign + 1) / 2
+    share = float(y.mean())
+    if g < 2:
+        return share, None, None, None
+    variance = float(squares((y - share) / len(y), groups)) * g / (g - 1)
+    if variance > _NO_VARIANCE:
+        n_eff = min(share * (1 - share) / variance, float(len(y)))
+        t = (share - 0.5) / np.sqrt(variance)
+    else:
+        n_eff = float(g)
+        t = (share - 0.5) / np.sqrt(0.25 / n_eff)
+    low, high = wilson(share, n_eff, t_quantile(0.95, g - 1))
+    return share, low, high, float(2 * stats.t.sf(abs(t), g - 1))
+
+
+def _wilcoxon(means: Array) -> tuple[float | None, str | None]:
+    if not means.any():
+        return None, "wilcoxon_p: all differences are zero"
+    return float(stats.wilcoxon(means, zero_method="pratt").pvalue), None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Similarity of the two images of a pair in one setting, beside the baseline's own seeds."""
+
+    setting: tuple[float, ...]
+    similarity: Mean
+
+
+def drift(
+    similarity: ArrayLike, settings: Sequence[tuple[float, ...]], prompt: Labels | None = None
+) -> list[Drift]:
+    """Mean similarity of pairs for each setting, such as (steps, ρ), clustered by prompt.
+
+    similarity: (n,) of the two images of each pair; settings: (n,) tuples; prompt: (n,) labels. The
+    yardstick, the baseline's similarity between seeds of one prompt, is `clustered_mean` of those.
+    """
+    values = np.asarray(similarity, np.float64)
+    labels = np.arange(len(values)) if prompt is None else codes(prompt)[0]
+    found = []
+    for setting in sorted(set(settings)):
+        rows = np.array([s == setting for s in settings])
+        found.append(Drift(setting, clustered_mean(values[rows], labels[rows])))
+    return found

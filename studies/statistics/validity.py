@@ -1,0 +1,133 @@
+"""Does a metric see what people see?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from studies.statistics.clusters import Array, codes
+from studies.statistics.intervals import Labels, Preference, preference
+
+BOOTSTRAPS = 1000
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Share of decided votes on the metric's side, and of those on the side of the other people's majority.
+
+    The second is the ceiling: a metric can't agree with people better than they agree with one another.
+    A metric, or a majority, that takes no side counts ½.
+    """
+
+    metric: Preference
+    ceiling: Preference
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Kendall's τ-b over items with a bootstrap interval over people × items."""
+
+    tau: float | None
+    low: float | None
+    high: float | None
+    n_items: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class TieThreshold:
+    """|difference| up to which a metric is best read as a tie, and the accuracy it reaches there."""
+
+    threshold: float
+    accuracy: float
+    accuracy_without: float
+
+
+def agreement(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labels) -> Agreement:
+    """How often decided votes have the metric's sign, two-way clustered, beside the ceiling.
+
+    metric: (n,) for each vote the metric's difference treatment - baseline on its item, turned so that
+    higher is better; y: (n,) votes 1, ½, 0; person, item: (n,) labels.
+    """
+    m, votes = np.asarray(metric, np.float64), np.asarray(y, np.float64)
+    people, items = codes(person)[0], codes(item)[0]
+    decided = votes != 0.5
+    side = np.where(votes > 0.5, 1.0, -1.0)
+    hit = (1 + np.sign(m) * side) / 2
+    # The majority of the others: the item's balance of decided votes without one's own.
+    balance = np.bincount(items, np.where(decided, side, 0.0))
+    seen = np.bincount(items, decided)
+    others = np.sign(balance[items] - side)
+    judged = decided & (seen[items] >= 2)
+    ceiling = (1 + others * side) / 2
+    return Agreement(
+        preference(hit[decided], people[decided], items[decided]),
+        preference(ceiling[judged], people[judged], items[judged]),
+    )
+
+
+def rank_correlation(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labels, *, seed: int = 0) -> Rank:
+    """τ-b of the metric's difference and the share of votes over items.
+
+    metric, y: (n,) as in `agreement`, the metric the same for all votes of an item. People and items are
+    drawn with replacement, both at once, `BOOTSTRAPS` times with a fixed seed (Owen 2007); the interval is
+    the middle 95 %.
+    """
+    m, votes = np.asarray(metric, np.float64), np.asarray(y, np.float64)
+    people, n_people = codes(person)
+    items, n_items = codes(item)
+    value = np.zeros(n_items)
+    value[items] = m
+    if n_items < 3 or n_people < 2:
+        return Rank(None, None, None, n_items, "τ needs three items and two people")
+    total, count = np.zeros((n_people, n_items)), np.zeros((n_people, n_items))
+    np.add.at(total, (people, items), votes)
+    np.add.at(count, (people, items), 1)
+    tau = _tau(value, total.sum(axis=0) / count.sum(axis=0))
+    if tau is None:
+        return Rank(None, None, None, n_items, "all items have the same metric or the same share")
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(n_people, np.full(n_people, 1 / n_people), BOOTSTRAPS)
+    drawn = rng.integers(0, n_items, (BOOTSTRAPS, n_items))
+    sums, counts = weights @ total, weights @ count
+    taus = []
+    for chosen, s, c in zip(drawn, sums, counts, strict=True):
+        kept = chosen[c[chosen] > 0]  # an item none of whose judges was drawn has no share
+        found = _tau(value[kept], s[kept] / c[kept]) if len(kept) > 1 else None
+        if found is not None:
+            taus.append(found)
+    if len(taus) < BOOTSTRAPS // 2:
+        return Rank(tau, None, None, n_items, "too few items or people for a bootstrap")
+    low, high = np.quantile(taus, [0.025, 0.975])
+    return Rank(tau, float(low), float(high), n_items)
+
+
+def _tau(value: Array, share: Array) -> float | None:
+    if np.ptp(value) == 0 or np.ptp(share) == 0:
+        return None
+    return float(stats.kendalltau(value, share).statistic)
+
+
+def tie_threshold(metric: ArrayLike, y: ArrayLike) -> TieThreshold:
+    """The threshold that makes a metric agree with most votes, ties included (Deutsch, Foster, Freitag 2023).
+
+    metric: (n,) difference for each vote; y: (n,) votes 1, ½, 0. A vote agrees with |difference| ≤ threshold
+    if it is a tie, else with the sign. Raises ValueError without votes.
+    """
+    m, votes = np.asarray(metric, np.float64), np.asarray(y, np.float64)
+    if not len(m):
+        raise ValueError("no votes; a threshold needs some")
+    size = np.abs(m)
+    order = np.argsort(size, kind="stable")
+    tie = (votes == 0.5)[order]
+    signed = (np.sign(m) == np.where(votes > 0.5, 1, -1))[order] & ~tie
+    # With the k smallest read as ties: ties among them agree, and signs among the rest.
+    agree = np.concatenate([[0], np.cumsum(tie)]) + signed.sum() - np.concatenate([[0], np.cumsum(signed)])
+    sizes = size[order]
+    ends = np.flatnonzero(np.append(sizes[1:] != sizes[:-1], True)) + 1  # equal sizes go together
+    zero = int((sizes == 0).sum())
+    candidates = np.unique(np.concatenate([[zero], ends]))
+    best = candidates[agree[candidates].argmax()]
+    threshold = float(sizes[best - 1]) if best else 0.0
+    return TieThreshold(threshold, float(agree[best] / len(m)), float(agree[zero] / len(m)))
