@@ -344,6 +344,9 @@ def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None 
     than once, by what differs among these and from the defaults: `se2p-rho1`, `ddpm-2n`.
     Raises NotAllowed where two conditions are the same.
     """
+    if len(set(conditions)) < len(conditions):
+        twice = next(c for i, c in enumerate(conditions) if c in conditions[:i])
+        raise NotAllowed("conditions", twice.to_json(), "each condition once")
     own = steps or next((c.steps for c in conditions if isinstance(c, Condition)), 1)
     all_differ = [_differs(c, own) for c in conditions]
     given: list[str | None] = [None] * len(conditions)
@@ -358,10 +361,7 @@ def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None 
         for i in group:
             tail = [_word(*part) for part in parts[i] if part not in common] if len(group) > 1 else []
             given[i] = "-".join([sampler.value, *tail])
-    found = [name for name in given if name is not None]
-    if len(set(conditions)) < len(conditions) or len(set(found)) < len(found):
-        raise NotAllowed("conditions", ", ".join(found), "each condition once")
-    return found
+    return [name for name in given if name is not None]
 
 
 def _differs(condition: Condition | Recipe, own_steps: int) -> dict[str, Any]:

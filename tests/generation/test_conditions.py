@@ -222,9 +222,10 @@ def test_conditions_with_absolute_steps_are_named_by_their_share_of_the_experime
     assert found == ["baseline", "ddpm-2n", "ddpm-30steps"]
 
 
-def test_the_same_condition_twice_is_refused():
+@pytest.mark.parametrize("sampler", ["ddpm", "se2p"])
+def test_the_same_condition_twice_is_refused(sampler):
     with pytest.raises(NotAllowed, match="each condition once"):
-        names([recipe("se2p"), recipe("se2p")])
+        names([recipe(sampler), recipe(sampler)])
 
 
 def test_names_are_unique_for_every_pair_of_different_recipes():
