@@ -10,6 +10,7 @@ import open_clip
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 BATCH = 64
 
@@ -24,12 +25,12 @@ class Encoder:
 
     @torch.inference_mode()
     def embed(self, images: Sequence[np.ndarray]) -> Tensor:
-        """images: (H, W, 3) uint8, of any sizes. Returns (n, d) of length 1, on the CPU."""
+        """images: (H, W, 3) uint8, of any sizes. Returns (n, d) float64 of length 1, on the CPU."""
         parts = []
         for start in range(0, len(images), BATCH):
             batch = [self.preprocess(Image.fromarray(image)) for image in images[start : start + BATCH]]
-            features = self.model.encode_image(torch.stack(batch).to(self.device), normalize=True)
-            parts.append(features.float().cpu())
+            features = self.model.encode_image(torch.stack(batch).to(self.device))
+            parts.append(F.normalize(features.double(), dim=1).cpu())
         return torch.cat(parts)
 
 

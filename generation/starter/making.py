@@ -36,6 +36,10 @@ def make(
     but the model. Raises Refused.
     """
     checkpoint = out.with_name(out.name + ".checkpoint.pt")
+    if out.exists() and not out.is_dir():
+        raise Refused(f"{out} is a file; --out takes the model's folder")
+    if not minutes and not resume:
+        raise Refused("0 minutes train nothing; give more --minutes")
     if resume and not checkpoint.is_file():
         raise Refused(f"there is no {checkpoint} to go on from; leave out --resume to start anew")
     try:

@@ -19,7 +19,6 @@ MARGIN = 4  # photographs are decoded this much larger, and cropped
 BATCH = 16
 RATE = 4e-4
 SEED = 0
-CHECKS = 2  # noise levels at which each held-out photograph is checked
 SAMPLE_STEPS = 50
 SAMPLES = 6  # of each class
 
@@ -57,10 +56,10 @@ class Ddpm:
         self.generator = torch.Generator().manual_seed(SEED)
 
     def step(self, rate: float) -> float:
-        chosen = torch.randint(len(self.images), (BATCH,), generator=self.generator)
+        chosen = torch.randint(len(self.images), (self.batch,), generator=self.generator)
         clean = _to_model(crops(self.images[chosen], SIDE, self.generator))
         noise = torch.randn(clean.shape, generator=self.generator)
-        times = torch.randint(self._levels, (BATCH,), generator=self.generator)
+        times = torch.randint(self._levels, (self.batch,), generator=self.generator)
         self.unet.train()
         loss = self._loss(clean, noise, times, self.labels[chosen])
         loss.backward()
@@ -74,22 +73,21 @@ class Ddpm:
 
     @torch.no_grad()
     def check(self) -> float:
-        """Loss of the averaged weights on the held-out photographs, always at the same noise."""
+        """Loss of the averaged weights on the held-out photographs, always with the same noise."""
         if not len(self.held_out):
             return float("nan")
         generator = torch.Generator().manual_seed(SEED)
         total = 0.0
         self._with_average()
-        for images, labels in zip(self.held_out.split(BATCH), self.held_out_labels.split(BATCH), strict=True):
+        for images, labels in zip(
+            self.held_out.split(self.batch), self.held_out_labels.split(self.batch), strict=True
+        ):
             clean = _to_model(images)
-            for check in range(CHECKS):
-                noise = torch.randn(clean.shape, generator=generator)
-                # An equal share of each half of the noise levels keeps the figure steady.
-                level = torch.randint(self._levels // CHECKS, (len(clean),), generator=generator)
-                times = level + check * (self._levels // CHECKS)
-                total += self._loss(clean, noise, times, labels).item() * len(clean)
+            noise = torch.randn(clean.shape, generator=generator)
+            times = torch.randint(self._levels, (len(clean),), generator=generator)
+            total += self._loss(clean, noise, times, labels).item() * len(clean)
         self.average.restore(self.unet.parameters())
-        return total / (CHECKS * len(self.held_out))
+        return total / len(self.held_out)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -144,8 +142,8 @@ class Ddpm:
                 "`pipeline.unet(x, t, class_labels=labels)`. `labels.json` names the labels."
             ),
             recipe=(
-                f"AdamW at a rate of {RATE:g}, batches of {BATCH}, gradients clipped at norm 1, an average "
-                "of the weights (0.9995, with warm-up), crops from "
+                f"AdamW at a rate of {RATE:g}, batches of {self.batch}, gradients clipped at norm 1, an "
+                "average of the weights (0.9995, with warm-up), crops from "
                 f"{SIDE + MARGIN} pixels and mirror images."
             ),
             results=(
