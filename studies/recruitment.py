@@ -3,9 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
-from studies.models import Participant, Study
+from django.db import transaction
+
+from studies import audit, protocol
+from studies.models import Invitation, Mode, Participant, Study
 from studies.refusals import NoIdentity, NotFound
 
 LINK = "link"  # the parameter of a one-time link
@@ -50,6 +54,38 @@ def arrival(study: Study, said: Mapping[str, str]) -> Arrival:
     return Arrival(
         link, external, {name: value for name, value in known.items() if READABLE.fullmatch(value)}
     )
+
+
+def make_links(study: Study, count: int, mode: str = Mode.LIVE, actor: Any = None) -> list[Invitation]:
+    """One-time links; those of another mode than live come with seats of their own.
+
+    Raises NotFound for a draft: it has no seats yet.
+    """
+    with transaction.atomic():
+        newest = study.protocols.first()
+        if newest is None:
+            raise NotFound
+        if mode != Mode.LIVE:
+            protocol.add_seats(newest, count, mode)
+        audit.record(study, actor, "links made", count=count, mode=str(mode))
+        return Invitation.objects.bulk_create(Invitation(study=study, mode=mode) for _ in range(count))
+
+
+def link_address(study: Study, invitation: Invitation) -> str:
+    """The path of a one-time link."""
+    return f"{study.get_absolute_url()}?{urlencode({LINK: invitation.token})}"
+
+
+def address_to_paste(study: Study) -> str:
+    """The path that a recruiting site is to be given, with its own placeholders for the person."""
+    path = study.get_absolute_url()
+    match study.entry:
+        case Study.Entry.PROLIFIC:
+            names = ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
+            return f"{path}?" + "&".join(f"{name}={{{{%{name}%}}}}" for name in names)
+        case Study.Entry.PARAMETER:
+            return f"{path}?{study.id_parameter}=…"
+    return path
 
 
 def way_back(template: str, person: Participant) -> str:

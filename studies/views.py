@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
-from urllib.parse import urlencode
 
 from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
@@ -361,12 +360,6 @@ def left(request: HttpRequest, study: Study) -> HttpResponse:
     if person.state != Participant.State.WITHDRAWN:
         return _go(request, _place(person))
     return render(request, "studies/left.html", {"slug": study.slug, "contact": study.contact})
-
-
-def study_address(study: Study, **parameters: str) -> str:
-    """The study's path, with what a recruiting site has to send."""
-    path = reverse("study", args=[study.slug])
-    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def _seen(request: HttpRequest) -> voting.Seen:

@@ -16,9 +16,10 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
-from studies import audit, export, protocol, results, seats
+from studies import audit, exclusion, export, protocol, recruitment, results, seats
 from studies.admin.forms import BlockForm, BlockFormSet, QuestionForm, StudyForm, UnblindForm
-from studies.models import Block, Question, Study
+from studies.admin.recruit import LinksForm, links_csv
+from studies.models import Block, Mode, Question, Study
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
 SECONDS_A_TRIAL = protocol.SECONDS_A_TRIAL
@@ -165,6 +166,10 @@ class StudyAdmin(ModelAdmin):
             page("resume", "resume", require_POST(self.resume)),
             page("results", "results", self.results),
             page("unblind", "unblind", require_POST(self.unblind)),
+            page("recruit", "recruit", self.recruit),
+            page("links.csv", "links", require_GET(self.links)),
+            page("preview", "preview", require_POST(self.preview)),
+            page("exclude", "exclude", require_POST(self.leave_out)),
             page("votes.csv", "votes", require_GET(self.votes)),
             *super().get_urls(),
         ]
@@ -264,6 +269,45 @@ class StudyAdmin(ModelAdmin):
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": f'attachment; filename="{study.slug}-votes.csv"'},
         )
+
+    def recruit(self, request: HttpRequest, pk: int) -> HttpResponse:
+        study = self._get(request, pk)
+        form = LinksForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            made = recruitment.make_links(
+                study, form.cleaned_data["count"], form.cleaned_data["mode"], request.user
+            )
+            messages.success(request, f"{len(made)} links are made.")
+            return redirect("admin:studies_recruit", study.pk)
+        paste = recruitment.address_to_paste(study)
+        context = {
+            "form": form,
+            "links": study.invitations.count(),
+            "used": study.invitations.filter(participant__isnull=False).count(),
+            "paste": f"{request.scheme}://{request.get_host()}{paste}",
+        }
+        return self._page(request, study, "recruit", "Recruit", context, 400 if form.is_bound else 200)
+
+    def links(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        return links_csv(request, self._get(request, pk))
+
+    def preview(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take part as a participant would, on a seat that is never analysed."""
+        study = self._get(request, pk)
+        (link,) = recruitment.make_links(study, 1, Mode.PREVIEW, request.user)
+        return redirect(recruitment.link_address(study, link))
+
+    def leave_out(self, request: HttpRequest, pk: int) -> HttpResponse:
+        study = self._get(request, pk)
+        left_out = exclusion.apply(study, request.user)
+        if left_out:
+            said = (
+                f"{len(left_out)} people break a rule of the protocol and are left out. Their seats are open."
+            )
+        else:
+            said = "Nobody who has finished or given up breaks a rule of the protocol."
+        messages.success(request, said)
+        return redirect("admin:studies_study_change", study.pk)
 
     # --- helpers -------------------------------------------------------------------------------
     def _get(self, request: HttpRequest, pk: int, permission: str = "change") -> Study:

@@ -150,3 +150,41 @@ def test_somebody_without_permission_sees_nothing(client, django_user_model):
 
     for page in ("change", "publish", "close", "results", "votes.csv"):
         assert client.get(f"/admin/studies/study/{study.pk}/{page}/").status_code == 403
+
+
+def test_links_are_made_listed_and_lead_in(admin_client):
+    study = published(2, entry="links", people=2)
+
+    admin_client.post(f"/admin/studies/study/{study.pk}/recruit/", {"count": "2", "mode": "live"})
+    rows = b"".join(admin_client.get(f"/admin/studies/study/{study.pk}/links.csv/").streaming_content)
+
+    addresses = [line.split(",")[0] for line in rows.decode().splitlines()[1:]]
+    assert len(addresses) == 2
+    assert Person(study, addresses[0].split(study.get_absolute_url())[1]).start().finish().code
+
+
+def test_too_many_links_are_refused_at_the_field(admin_client):
+    study = published(2)
+
+    page = admin_client.post(
+        f"/admin/studies/study/{study.pk}/recruit/", {"count": "10000000", "mode": "live"}
+    )
+
+    assert page.status_code == 400
+    assert "less than or equal to 10000" in page.content.decode()
+
+
+def test_prolific_is_given_the_address_with_its_own_placeholders(admin_client):
+    study = published(2, entry="prolific")
+
+    page = admin_client.get(f"/admin/studies/study/{study.pk}/recruit/").content.decode()
+
+    assert "?PROLIFIC_PID={{%PROLIFIC_PID%}}&amp;STUDY_ID={{%STUDY_ID%}}" in page
+
+
+def test_a_preview_leads_into_the_study(admin_client):
+    study = published(2)
+
+    answer = admin_client.post(f"/admin/studies/study/{study.pk}/preview/", follow=True)
+
+    assert "I agree and take part" in answer.content.decode()

@@ -1,0 +1,51 @@
+"""The page from which people are invited: addresses, one-time links, links for pilots and previews."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, StreamingHttpResponse
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
+
+from studies import recruitment
+from studies.models import Mode, Study
+
+MOST_LINKS = 10_000
+
+
+class LinksForm(forms.Form):
+    count = forms.IntegerField(
+        label="How many", initial=33, min_value=1, max_value=MOST_LINKS, widget=UnfoldAdminIntegerFieldWidget
+    )
+    mode = forms.ChoiceField(
+        label="For",
+        choices=[(Mode.LIVE, "the study"), (Mode.PILOT, "a pilot"), (Mode.PREVIEW, "a preview")],
+        widget=UnfoldAdminSelectWidget,
+        help_text="Answers of pilots and previews carry that word and stay out of the results.",
+    )
+
+
+class _Line:
+    """A file for csv that hands each line back instead of keeping it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def links_csv(request: HttpRequest, study: Study) -> StreamingHttpResponse:
+    """All one-time links of a study with what became of them."""
+
+    def lines() -> Iterator[str]:
+        write: Any = csv.writer(_Line()).writerow
+        yield write(["address", "for", "made", "used"])
+        for link in study.invitations.select_related("participant").iterator():
+            address = request.build_absolute_uri(recruitment.link_address(study, link))
+            used = getattr(link, "participant", None)
+            yield write([address, link.mode, link.created.isoformat(), used.state if used else ""])
+
+    return StreamingHttpResponse(
+        lines(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{study.slug}-links.csv"'},
+    )
