@@ -86,7 +86,9 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
         (block, name, block_votes) for block, found in blocks.items() for name, block_votes in found.cells
     ]
     _adjust(blocks, chosen)
-    return {
+    contrasts, no_contrasts = _contrasts(cells)
+    people, no_people = care.people()
+    result = {
         "estimand": str(chosen.estimand),
         "margin": chosen.margin,
         "modes": list(chosen.modes),
@@ -96,10 +98,11 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
             votes.participant.names[code]: reasons for code, reasons in sorted(broken.items())
         },
         "blocks": {name: found.result for name, found in blocks.items()},
-        **_contrasts(cells),
+        "contrasts": contrasts,
         "equality": _equality(cells),
-        **care.people(kept),
+        "people": people,
     }
+    return _with_reason(result, "; ".join(filter(None, [no_contrasts, no_people])))
 
 
 def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
@@ -528,15 +531,12 @@ class _Care:
         names = block.participant.names
         return sorted(names[code] for code in (self.suspicious | set(self.broken)) & there)
 
-    def people(self, kept: Votes) -> dict[str, Any]:
-        """Each person's figures, by name."""
+    def people(self) -> tuple[dict[str, Any] | None, str | None]:
+        """Each person's figures by name, before exclusions, and the reason where they are not listed."""
         main = self.counted.only(self.counted.kind == MAIN)
         n = np.bincount(main.participant.codes, minlength=len(main.participant.names))
         if (n > 0).sum() > MOST_PEOPLE_LISTED:
-            return {
-                "people": None,
-                "reason": f"people: there are {int((n > 0).sum())}; at most {MOST_PEOPLE_LISTED} are listed",
-            }
+            return None, f"people: there are {int((n > 0).sum())}; at most {MOST_PEOPLE_LISTED} are listed"
         ties = np.bincount(main.participant.codes[main.choice == TIE], minlength=len(n))
         left = np.bincount(main.participant.codes[main.choice == 0], minlength=len(n))
         who, same = _repeats(self.counted)
@@ -566,7 +566,7 @@ class _Care:
                     },
                 }
             found[main.participant.names[code]] = person
-        return {"people": found}
+        return found, None
 
 
 def _counts(votes: Votes, counted: Votes, kept: Votes) -> dict[str, Any]:
@@ -578,14 +578,15 @@ def _counts(votes: Votes, counted: Votes, kept: Votes) -> dict[str, Any]:
     } | {kind: int((kept.kind == i).sum()) for i, kind in enumerate(KINDS) if i != MAIN}
 
 
-def _contrasts(cells: Sequence[tuple[str, str, _Sample]]) -> dict[str, Any]:
+def _contrasts(
+    cells: Sequence[tuple[str, str, _Sample]],
+) -> tuple[list[dict[str, Any]] | None, str | None]:
     """Differences between treatments of one block, and of one treatment between blocks, Holm over all."""
     wanted = [
         (one, other) for one, other in combinations(cells, 2) if one[0] == other[0] or one[1] == other[1]
     ]
     if len(wanted) > MOST_CONTRASTS:
-        reason = f"{len(wanted)} differences of treatments and blocks; at most {MOST_CONTRASTS} are computed"
-        return {"contrasts": None, "contrasts_reason": reason}
+        return None, f"contrasts: there are {len(wanted)}; at most {MOST_CONTRASTS} are computed"
     found: list[tuple[dict[str, Any], str | None]] = []
     for (block_0, name_0, a), (block_1, name_1, b) in wanted:
         result = contrast(
@@ -604,12 +605,11 @@ def _contrasts(cells: Sequence[tuple[str, str, _Sample]]) -> dict[str, Any]:
         }
         found.append((values, result.reason))
     adjusted = holm([values["p"] for values, _ in found])
-    return {
-        "contrasts": [
-            _with_reason(values | {"holm_p": p}, reason)
-            for (values, reason), p in zip(found, adjusted, strict=True)
-        ]
-    }
+    contrasts = [
+        _with_reason(values | {"holm_p": p}, reason)
+        for (values, reason), p in zip(found, adjusted, strict=True)
+    ]
+    return contrasts, None
 
 
 def _equality(cells: Sequence[tuple[str, str, _Sample]]) -> dict[str, Any]:

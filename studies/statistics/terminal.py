@@ -133,6 +133,8 @@ def bar(share: float | None, low: float | None, high: float | None) -> str:
         first, last = round(low * (BAR - 1)), round(high * (BAR - 1))
         cells[first : last + 1] = "─" * (last - first + 1)
         cells[first], cells[last] = "├", "┤"
+        if first < BAR // 2 < last:
+            cells[BAR // 2] = "┼"
     if share is not None:
         cells[round(share * (BAR - 1))] = "●"
     return "".join(cells)

@@ -28,8 +28,8 @@ def test_agreement_by_hand():
 
 
 def test_a_metric_cannot_pass_the_ceiling_by_much():
-    exact = agreement(*study(1, sharpness=0.0, people=400))
-    blurred = agreement(*study(1, sharpness=3.0, people=400))
+    exact = agreement(*study(2, sharpness=0.0, people=400))
+    blurred = agreement(*study(2, sharpness=3.0, people=400))
 
     assert exact.metric.share == pytest.approx(exact.ceiling.share, abs=0.02)
     assert blurred.metric.share < exact.metric.share

@@ -1,0 +1,374 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from studies.statistics.analysis import Look, NotAnalysable, Options, analyze, variance
+from studies.statistics.exclusions import Rules
+from studies.statistics.intervals import Estimand, preference
+from studies.statistics.table import read
+from studies.statistics.votes import BadVote, from_columns
+
+
+def rows_of(seed=1, people=12, items=10, treatments=("se2p",), block="all", share=0.65):
+    """Everyone on every item, sides balanced, one treatment an item in turn; ties one in ten."""
+    rng = np.random.default_rng(seed)
+    for p in range(people):
+        for i in range(items):
+            treatment = treatments[i % len(treatments)]
+            left, right = (treatment, "baseline") if (p + i) % 2 else ("baseline", treatment)
+            better = "left" if left == treatment else "right"
+            worse = "right" if better == "left" else "left"
+            choice = "tie" if rng.random() < 0.1 else better if rng.random() < share else worse
+            yield {
+                "participant": f"p{p:02d}", "item": f"i{i}", "left": left, "right": right, "choice": choice,
+                "block": block, "kind": "main", "mode": "live", "rt_ms": 500 + 10 * p,
+            }  # fmt: skip
+
+
+def table(*rows):
+    names = sorted({name for row in rows for name in row})
+    return from_columns({name: [row.get(name, "") for row in rows] for name in names})
+
+
+def nulls_without_reason(found, path="$"):
+    """Where a None stands without a reason beside it; NaN counts as none of the two."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            if value is None and not found.get("reason"):
+                yield f"{path}.{key}"
+            yield from nulls_without_reason(value, f"{path}.{key}")
+    elif isinstance(found, list):
+        for i, value in enumerate(found):
+            yield from nulls_without_reason(value, f"{path}[{i}]")
+
+
+def checked(votes, options=None):
+    found = analyze(votes, options)
+    json.dumps(found, allow_nan=False)
+    assert list(nulls_without_reason(found)) == []
+    return found
+
+
+def test_it_works():
+    rows = list(rows_of())
+    found = checked(table(*rows))
+    block = found["blocks"]["all"]
+    y = [
+        0.5 if r["choice"] == "tie" else float((r["choice"] == "left") == (r["left"] == "se2p")) for r in rows
+    ]
+    alone = preference(y, [r["participant"] for r in rows], [r["item"] for r in rows])
+
+    shown = block["preference"]["se2p"]
+    assert (shown["share"], shown["low"], shown["high"], shown["p"]) == pytest.approx(
+        (alone.share, alone.low, alone.high, alone.p)
+    )
+    assert shown["share_decided"] == pytest.approx(np.mean([v for v in y if v != 0.5]))
+    assert shown["holm_p"] == shown["p"]
+    assert block["n_votes"] == 120
+    assert block["n_ties"] == sum(v == 0.5 for v in y)
+    assert (block["n_participants"], block["n_items"], block["cluster_unit"]) == (12, 10, "item")
+    assert block["bradley_terry"]["names"] == ["baseline", "se2p"]
+    assert block["components"] == [["baseline", "se2p"]]
+
+
+def test_the_documented_keys_are_all_there():
+    block = checked(table(*rows_of()))["blocks"]["all"]
+
+    assert set(block) >= {
+        "n_votes", "n_ties", "n_participants", "n_items", "cluster_unit", "n_clusters", "preference",
+        "side_bias", "bradley_terry", "jod", "components", "alpha", "repeats_agreement",
+        "flagged_participants",
+    }  # fmt: skip
+    assert set(block["preference"]["se2p"]) >= {
+        "share", "share_decided", "estimand", "low", "high", "method", "p", "holm_p",
+        "binomial_p_naive", "verdict",
+    }  # fmt: skip
+    assert set(block["bradley_terry"]) >= {"names", "ability", "se", "se_clustered", "se_two_way", "tie_nu"}
+    assert set(block["jod"]) >= {"names", "value", "low", "high"}
+    assert set(block["side_bias"]) >= {"delta", "se"}
+
+
+def test_a_file_and_memory_give_the_same_figures():
+    rows = list(rows_of(treatments=("se2p", "ddim")))
+    text = "participant,item,left,right,choice\n" + "".join(
+        f"{r['participant']},{r['item']},{r['left']},{r['right']},{r['choice']}\n" for r in rows
+    )
+    bare = [{key: r[key] for key in ("participant", "item", "left", "right", "choice")} for r in rows]
+
+    assert analyze(read(text.encode())) == analyze(table(*bare))
+
+
+def test_the_order_of_votes_does_not_matter():
+    rows = list(rows_of(treatments=("se2p", "ddim")))
+    one, other = analyze(table(*rows)), analyze(table(*rows[::-1]))
+
+    for treatment in ("se2p", "ddim"):
+        a, b = (f["blocks"]["all"]["preference"][treatment] for f in (one, other))
+        assert (a["share"], a["low"], a["p"]) == pytest.approx((b["share"], b["low"], b["p"]))
+    assert one["blocks"]["all"]["alpha"] == pytest.approx(other["blocks"]["all"]["alpha"])
+
+
+def test_the_baseline_is_the_one_asked_then_the_one_named_so_then_the_first_name():
+    votes = table(*rows_of(treatments=("se2p", "ddim")))
+    renamed = [r | {s: r[s].replace("baseline", "zero") for s in ("left", "right")} for r in rows_of()]
+
+    assert analyze(votes)["blocks"]["all"]["baseline"] == "baseline"
+    assert checked(votes, Options(baseline="se2p"))["blocks"]["all"]["baseline"] == "se2p"
+    assert analyze(table(*renamed))["blocks"]["all"]["baseline"] == "se2p"
+    with pytest.raises(NotAnalysable, match="no vote names the baseline 'ddpm'"):
+        analyze(votes, Options(baseline="ddpm"))
+
+
+def test_a_treatment_that_never_met_the_baseline_says_so():
+    found = checked(table(*rows_of(treatments=("se2p", "ddim"))), Options(baseline="se2p"))
+    shown = found["blocks"]["all"]["preference"]["ddim"]
+
+    assert shown["share"] is None
+    assert "no vote compares 'ddim' with the baseline 'se2p'" in shown["reason"]
+
+
+def test_holm_goes_over_all_blocks_and_treatments():
+    rows = [r for b in ("x", "y", "z") for r in rows_of(seed=ord(b), block=b, treatments=("se2p", "ddim"))]
+    found = checked(table(*rows))
+    shown = [p for block in found["blocks"].values() for p in block["preference"].values()]
+
+    assert found["family"] == 6
+    smallest = min(shown, key=lambda p: p["p"])
+    assert smallest["holm_p"] == pytest.approx(6 * smallest["p"])
+
+
+def test_both_estimands_are_named():
+    votes = table(*rows_of())
+    like, these = (
+        checked(votes, Options(estimand=e))["blocks"]["all"]["preference"]["se2p"] for e in Estimand
+    )
+
+    assert {like["estimand"], these["estimand"]} == {"items", "items-like-these"}
+    assert like["method"] != these["method"]
+
+
+def test_only_main_votes_count_for_preference():
+    rows = list(rows_of())
+    extra = [rows[0] | {"kind": "practice", "item": f"x{i}", "choice": "left"} for i in range(50)]
+
+    one, other = (analyze(table(*r))["blocks"]["all"]["preference"] for r in (rows, rows + extra))
+    assert one == other
+
+
+def test_only_live_votes_count_unless_asked():
+    rows = list(rows_of())
+    pilot = [r | {"mode": "pilot", "participant": "q" + r["participant"]} for r in rows_of(seed=2)]
+    found = checked(table(*rows, *pilot))
+
+    assert found["blocks"]["all"]["n_votes"] == 120
+    assert found["votes"]["other_modes"] == 120
+    both = checked(table(*rows, *pilot), Options(modes=("live", "pilot")))
+    assert both["blocks"]["all"]["n_votes"] == 240
+
+
+def test_no_vote_in_the_mode_is_refused_with_what_is_there():
+    pilot = [r | {"mode": "pilot"} for r in rows_of()]
+
+    with pytest.raises(NotAnalysable, match="no main vote in mode live; there are 120 pilot main"):
+        analyze(table(*pilot))
+    with pytest.raises(NotAnalysable, match="no mode 'test'"):
+        analyze(table(*pilot), Options(modes=("test",)))
+
+
+def test_one_persons_votes_in_two_modes_are_not_mixed():
+    rows = [*rows_of(), *(r | {"mode": "pilot"} for r in rows_of())]
+
+    with pytest.raises(NotAnalysable, match="in two of the modes"):
+        analyze(table(*rows), Options(modes=("live", "pilot")))
+
+
+def catch(person, right, n=8):
+    return [
+        {
+            "participant": person, "item": f"c{i}", "left": "catch" if i % 2 else "baseline",
+            "right": "baseline" if i % 2 else "catch", "block": "all", "kind": "catch", "mode": "live",
+            "rt_ms": 900,
+            "choice": ("right" if i % 2 else "left") if i < right else "tie",
+        }
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def test_who_fails_catch_trials_is_flagged_but_counts():
+    found = checked(table(*rows_of(), *catch("p03", 5), *catch("p04", 7)))
+
+    assert found["blocks"]["all"]["flagged_participants"] == ["p03"]
+    assert found["blocks"]["all"]["n_votes"] == 120
+    assert found["people"]["p04"]["catch"]["chance"]["random_two_way"] == pytest.approx(9 / 256)
+
+
+def test_rules_leave_people_out_and_the_figures_without_them_stand_beside():
+    votes = table(*rows_of(), *catch("p03", 5), *catch("p04", 7))
+    found = checked(votes, Options(rules=Rules(min_catch_share=0.75, min_median_rt_ms=505)))
+    shown = found["blocks"]["all"]["preference"]["se2p"]
+
+    assert found["excluded_participants"] == {
+        "p00": ["median response time 500 ms < 505 ms"],
+        "p03": ["5 of 8 catch trials right < 0.75"],
+    }
+    assert found["blocks"]["all"]["n_votes"] == 100
+    assert found["blocks"]["all"]["flagged_participants"] == ["p00", "p03"]
+    assert shown["beside"]["without_exclusions"]["n_votes"] == 120
+    assert shown["beside"]["without_exclusions"]["share"] == pytest.approx(
+        analyze(votes)["blocks"]["all"]["preference"]["se2p"]["share"]
+    )
+
+
+def test_rules_that_leave_nobody_are_refused():
+    with pytest.raises(NotAnalysable, match="leave nobody"):
+        analyze(table(*rows_of()), Options(rules=Rules(min_median_rt_ms=1e6)))
+
+
+def test_repeats_are_compared_by_condition_not_by_side():
+    rows = list(rows_of())
+    swap = {"left": "right", "right": "left", "tie": "tie"}
+    again = [
+        r | {"kind": "repeat", "left": r["right"], "right": r["left"], "choice": swap[r["choice"]]}
+        for r in rows[:8]
+    ]
+    fickle = [r | {"kind": "repeat", "choice": "tie" if r["choice"] != "tie" else "left"} for r in rows[8:10]]
+    found = checked(table(*rows, *again, *fickle))
+
+    assert found["blocks"]["all"]["repeats_agreement"] == pytest.approx(0.8)
+    assert found["people"]["p00"]["repeats"] == {"agree": 8, "total": 10}
+    assert found["blocks"]["all"]["preference"]["se2p"]["beside"]["with_repeats"]["n_votes"] == 130
+
+
+def test_repeats_without_a_first_vote_are_no_agreement():
+    found = checked(table(*rows_of(), next(rows_of()) | {"kind": "repeat", "item": "new"}))
+
+    assert found["blocks"]["all"]["repeats_agreement"] is None
+    assert "no repeat has a main vote" in found["blocks"]["all"]["reason"]
+
+
+def test_completers_stand_beside_where_they_are_known():
+    found = checked(table(*rows_of()), Options(completed=frozenset({"p01", "p02", "p03"})))
+
+    assert found["blocks"]["all"]["preference"]["se2p"]["beside"]["completers"]["n_votes"] == 30
+
+
+def test_prompts_are_the_units_where_items_share_one():
+    rows = [r | {"cluster": f"prompt{int(r['item'][1:]) // 2}"} for r in rows_of()]
+    block = checked(table(*rows))["blocks"]["all"]
+
+    assert (block["cluster_unit"], block["n_clusters"], block["n_items"]) == ("cluster", 5, 10)
+    assert "cluster" in block["preference"]["se2p"]["method"]
+
+
+def test_four_models_each_against_its_own_baseline_are_four_scales():
+    rows = [
+        r | {"left": f"{r['left']}-{m}", "right": f"{r['right']}-{m}", "item": f"{m}{r['item']}"}
+        for m in "abcd"
+        for r in rows_of(seed=ord(m))
+    ]
+    block = checked(table(*rows))["blocks"]["all"]
+
+    assert len(block["components"]) == 4
+    assert block["bradley_terry"]["ability"] is None
+    assert "different scales" in block["bradley_terry"]["reason"]
+    assert block["jod"]["value"] is None
+    assert block["side_bias"]["delta"] is not None
+
+
+def test_contrasts_and_equality_compare_blocks_and_treatments():
+    rows = [r for b in ("ddpm", "ldm") for r in rows_of(seed=ord(b[0]), block=b, treatments=("se2p", "ddim"))]
+    found = checked(table(*rows))
+
+    assert len(found["contrasts"]) == 4
+    one = found["contrasts"][0]
+    shares = [
+        found["blocks"][s["block"]]["preference"][s["treatment"]]["share"] for s in (one["of"], one["minus"])
+    ]
+    assert one["difference"] == pytest.approx(shares[0] - shares[1])
+    assert found["equality"]["se2p"]["blocks"] == ["ddpm", "ldm"]
+
+
+def test_questions_are_blocks_of_their_own():
+    rows = [r | {"question": q} for q in ("quality", "fidelity") for r in rows_of()]
+
+    assert list(checked(table(*rows))["blocks"]) == ["all / fidelity", "all / quality"]
+
+
+def test_a_planned_look_is_held_to_its_boundary():
+    options = Options(look=Look(1, (0.2, 0.4, 0.6, 0.8, 1.0)))
+    look = checked(table(*rows_of(share=0.7)), options)["blocks"]["all"]["preference"]["se2p"]["look"]
+
+    assert look["boundary"] == pytest.approx(4.877, abs=1e-3)
+    assert look["crossed"] == (look["z"] >= look["boundary"])
+
+
+def test_unplanned_looks_get_a_confidence_sequence_that_is_wider():
+    rows = rows_of(people=24, items=8)
+    shown = checked(table(*rows), Options(planned_people=33, estimand=Estimand.ITEMS))["blocks"]["all"]
+    p = shown["preference"]["se2p"]
+
+    assert p["confidence_sequence"]["high"] - p["confidence_sequence"]["low"] > p["high"] - p["low"]
+
+
+def test_the_spread_of_people_and_items_is_estimated_by_block():
+    found = variance(table(*rows_of(people=20, items=20)))["all"]["se2p"]
+
+    assert found["item"]["low"] <= found["item"]["sd"] <= found["item"]["high"]
+    assert list(nulls_without_reason(found)) == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [next(rows_of())],
+        [r for r in rows_of() if r["participant"] == "p00"],
+        [r for r in rows_of() if r["item"] == "i0"],
+        [r | {"choice": "tie"} for r in rows_of()],
+        [r | {"choice": "left"} for r in rows_of()],
+        [r | {"choice": "left" if r["left"] == "se2p" else "right"} for r in rows_of()],
+        [r for r in rows_of() if r["left"] == "se2p"],
+        [r | {"item": f"{r['participant']}{r['item']}"} for r in rows_of()],
+    ],
+    ids=[
+        "one vote",
+        "one person",
+        "one item",
+        "all ties",
+        "all left",
+        "all for one",
+        "one way round",
+        "items once",
+    ],
+)
+@pytest.mark.parametrize("estimand", list(Estimand))
+def test_scarce_or_one_sided_votes_give_an_answer_or_a_reason(rows, estimand):
+    checked(table(*rows), Options(estimand=estimand, planned_people=33, look=Look(1, (0.5, 1.0))))
+
+
+vote = st.fixed_dictionaries(
+    {
+        "participant": st.sampled_from("abc"),
+        "item": st.sampled_from("1234"),
+        "left": st.sampled_from(["baseline", "x", "y", "catch"]),
+        "right": st.sampled_from(["baseline", "x", "y", "catch"]),
+        "choice": st.sampled_from(["left", "right", "tie"]),
+        "kind": st.sampled_from(["main", "main", "main", "repeat", "catch", "practice"]),
+        "block": st.sampled_from(["u", "v"]),
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(vote, min_size=1, max_size=25), st.sampled_from(list(Estimand)))
+def test_any_votes_give_an_answer_or_a_reason(rows, estimand):
+    try:
+        votes = table(*rows)
+    except BadVote:
+        return
+    try:
+        checked(votes, Options(estimand=estimand))
+    except NotAnalysable as error:
+        assert "no main vote" in str(error)
