@@ -150,9 +150,10 @@ class Clip:
             task="zero-shot-image-classification",
             summary=(
                 f"A small CLIP model for images of {SIDE}×{SIDE} pixels: a residual network of "
-                f"{_size(visual)} parameters (timm's `test_resnet`) for images, a transformer of 2 layers and "
-                f"width 32 for captions, together {_size(self.model)} parameters, most of them the vocabulary's, in half "
-                "precision. It measures how alike the two images of a pair are, without a network."
+                f"{_size(visual)} parameters (timm's `test_resnet`) for images, a transformer of 2 layers "
+                f"and width 32 for captions, together {_size(self.model)} parameters, most of them the "
+                "vocabulary's, in half precision. It measures how alike the two images of a pair are, "
+                "without a network."
             ),
             use=(
                 "```python\n"

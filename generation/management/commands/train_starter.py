@@ -34,7 +34,10 @@ class Command(BaseCommand):
         # torch takes seconds to import and is in the worker's environment only.
         from generation.starter import making
 
+        def log(line: str) -> None:
+            self.stderr.write(line, str)  # plain: a line on how it goes is no error
+
         try:
-            making.make(model, data, out, minutes, resume, log=self.stderr.write)
+            making.make(model, data, out, minutes, resume, log)
         except making.Refused as error:
             raise CommandError(str(error)) from error
