@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import diffusers
+import huggingface_hub
 import torch
 import transformers
 from huggingface_hub import hf_hub_download
@@ -425,7 +426,7 @@ def _component(origin: Origin, name: str, named: Any, dtype: torch.dtype) -> Any
     cls = getattr(library[named[0]], str(named[1]), None)
     if cls is None:
         raise BadModel(f"{origin.source}: {named[0]} has no {named[1]}, which {name} is said to be.")
-    if not any(_WEIGHTS.fullmatch(file.name) for file in _used_files(origin.folder / name)):
+    if not _weights(origin.folder / name):
         raise BadModel(f"{origin.source}: no weights in {name}/ (a .safetensors or .bin file is needed).")
     try:
         part, report = cls.from_pretrained(
@@ -440,8 +441,13 @@ def _component(origin: Origin, name: str, named: Any, dtype: torch.dtype) -> Any
 
 
 def _broken(origin: Origin, name: str, error: Exception) -> BadModel:
-    says = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return BadModel(f"{origin.source}: {name} cannot be loaded ({type(error).__name__}: {says})")
+    return BadModel(
+        f"{origin.source}: {name} cannot be loaded ({type(error).__name__}: {_first_line(error)})"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
 
 
 def _scheduler(own: Any) -> Any:
@@ -464,17 +470,19 @@ def _accelerated(net: torch.nn.Module, *, compiled: bool, graphs: bool) -> Calla
 
 def _fetch(hub_id: str, revision: str) -> tuple[Path, str]:
     """The hub model's folder in the local cache, and its commit. Raises BadModel, HubUnreachable."""
+    huggingface_hub.utils.logging.set_verbosity_error()  # the error is told once, by us
     try:
         index = Path(hf_hub_download(hub_id, "model_index.json", revision=revision or None))
-        commit = index.parent.name
-        family = family_of(read_json(index), hub_id)  # before gigabytes are fetched
-        folder = diffusers.DiffusionPipeline.download(
-            hub_id,
-            revision=commit,
-            **({"safety_checker": None} if family == Family.STABLE_DIFFUSION else {}),
-        )
-        if family == Family.DDPM:
-            _fetch_labels(hub_id, commit)
+        folder, commit = index.parent, index.parent.name
+        cls = FAMILIES[family_of(read_json(index), hub_id)]  # before gigabytes are fetched
+        parts = (cls.network, *cls.others)
+        texts = ["labels.json", "scheduler/*", "tokenizer/*", *(f"{name}/*.json" for name in parts)]
+        _snapshot(hub_id, commit, texts + _weight_patterns(parts, "safetensors"))
+        if bare := [name for name in parts if not _weights(folder / name)]:
+            _snapshot(hub_id, commit, _weight_patterns(bare, "bin"))
+        if bare := [name for name in parts if not _weights(folder / name)]:
+            # From half a cache and no hub a snapshot comes back as it is; this says which it was.
+            hf_hub_download(hub_id, f"{bare[0]}/diffusion_pytorch_model.safetensors", revision=commit)
     except (LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
         raise _unreachable(hub_id) from error
     except GatedRepoError as error:
@@ -486,36 +494,42 @@ def _fetch(hub_id: str, revision: str) -> tuple[Path, str]:
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise BadModel(f"{hub_id}: the hub has no such model (a private one needs HF_TOKEN).") from error
     except EntryNotFoundError as error:
-        raise BadModel(f"{hub_id}: has no model_index.json, so it is no pipeline of diffusers.") from error
+        raise BadModel(
+            f"{hub_id}: lacks model_index.json or weights, so it is no pipeline of diffusers."
+        ) from error
     except OSError as error:
-        raise _unreachable(hub_id, str(error)) from error
-    return Path(folder), commit
+        raise _unreachable(hub_id, _first_line(error)) from error
+    return folder, commit
 
 
-def _fetch_labels(hub_id: str, commit: str) -> None:
-    try:
-        hf_hub_download(hub_id, "labels.json", revision=commit)
-    except EntryNotFoundError:
-        return  # its classes have no names
+def _snapshot(hub_id: str, commit: str, patterns: list[str]) -> None:
+    huggingface_hub.snapshot_download(hub_id, revision=commit, allow_patterns=patterns)
 
 
-def _unreachable(hub_id: str, why: str = "") -> HubUnreachable:
-    says = why.splitlines()[0] if why else "no answer, and the model is not in the local cache"
+def _weight_patterns(parts: Sequence[str], kind: str) -> list[str]:
+    """Whole and sharded weight files, but no variants (fp16, non_ema), which have a dot more."""
+    stems = ("diffusion_pytorch_model", "model", "pytorch_model")
+    return [f"{part}/{stem}{tail}.{kind}" for part in parts for stem in stems for tail in ("", "-*-of-*")]
+
+
+def _unreachable(hub_id: str, why: str = "no answer, and it is not in the local cache") -> HubUnreachable:
     return HubUnreachable(
-        f"{hub_id}: the hub cannot be reached ({says}). Name a local folder instead, or set HF_HOME to a"
-        " cache that holds the model."
+        f"{hub_id}: the hub cannot be reached ({why}). Name a local folder instead, or set HF_HOME to a cache"
+        " that holds the model."
     )
 
 
 def _used_files(folder: Path) -> list[Path]:
-    """Configs and weights of a component; .bin files only where there is no .safetensors, and no variants."""
-    if not folder.is_dir():
-        return []
-    weights = [file for file in folder.iterdir() if _WEIGHTS.fullmatch(file.name)]
-    if any(file.suffix == ".safetensors" for file in weights):
-        weights = [file for file in weights if file.suffix == ".safetensors"]
-    texts = [file for file in folder.iterdir() if file.suffix in (".json", ".txt")]
-    return sorted(weights + texts)
+    """Configs and weights of a component."""
+    texts = [file for file in folder.glob("*") if file.suffix in (".json", ".txt")]
+    return sorted(_weights(folder) + texts)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """A component's weight files: .bin only where there is no .safetensors, and no variants."""
+    found = [file for file in folder.glob("*") if _WEIGHTS.fullmatch(file.name)]
+    safe = [file for file in found if file.suffix == ".safetensors"]
+    return safe or found
 
 
 def _sha256(path: Path) -> str:
