@@ -301,9 +301,7 @@ class StudyAdmin(ModelAdmin):
         study = self._get(request, pk)
         left_out = exclusion.apply(study, request.user)
         if left_out:
-            said = (
-                f"{len(left_out)} people break a rule of the protocol and are left out. Their seats are open."
-            )
+            said = f"{len(left_out)} people break a rule and are left out; their seats are open."
         else:
             said = "Nobody who has finished or given up breaks a rule of the protocol."
         messages.success(request, said)
