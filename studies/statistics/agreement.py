@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from studies.statistics.clusters import Array, Codes
 
@@ -58,7 +58,7 @@ class Catch:
     @property
     def suspicious(self) -> bool:
         """A careful person would do this badly less than once in 20 times."""
-        return float(stats.binom.cdf(self.right, self.total, ALMOST_SURE)) < UNLIKELY
+        return float(special.bdtr(self.right, self.total, ALMOST_SURE)) < UNLIKELY
 
 
 def catch_trials(right: int, total: int) -> Catch:
@@ -73,10 +73,10 @@ def catch_trials(right: int, total: int) -> Catch:
     return Catch(
         right,
         total,
-        random_two_way=float(stats.binom.sf(right - 1, total, 1 / 2)),
-        random_three_way=float(stats.binom.sf(right - 1, total, 1 / 3)),
+        random_two_way=float(special.bdtrc(right - 1, total, 1 / 2)),
+        random_three_way=float(special.bdtrc(right - 1, total, 1 / 3)),
         one_sided=1.0 if right <= (total + 1) // 2 else 0.0,
-        careful=float(stats.binom.sf(right - 1, total, ALMOST_SURE)),
+        careful=float(special.bdtrc(right - 1, total, ALMOST_SURE)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from studies.statistics import exclusions
 from studies.statistics.agreement import Catch, catch_trials, krippendorff_alpha, leave_one_out
@@ -452,7 +452,7 @@ def _look(found: Preference, look: Look) -> dict[str, Any]:
     }
     if found.p is None:
         return values | {"boundary": boundary, "z": None, "crossed": None, "reason": found.reason}
-    z = float(stats.norm.isf(max(found.p, 1e-300) / 2))
+    z = -float(special.ndtri(max(found.p, 1e-300) / 2))
     return values | {"boundary": boundary, "z": z, "crossed": z >= boundary}
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from studies.statistics import logit
 from studies.statistics.clusters import codes, two_way
-from studies.statistics.intervals import Labels, t_quantile
+from studies.statistics.intervals import Labels, t_quantile, two_sided
 from studies.statistics.pairs import separated
 
 _NO_VARIANCE = 1e-14
@@ -134,7 +134,7 @@ def equality(y: ArrayLike, model: Labels, person: Labels, item: Labels) -> Equal
     ]
     if not statistics:
         return Equality(found, None, None, reason="the votes of some models show no variance to test against")
-    return Equality(found, min(statistics), float(stats.f.sf(min(statistics), *df)), df)
+    return Equality(found, min(statistics), float(special.fdtrc(*df, min(statistics))), df)
 
 
 def _wald(estimate: float, variance: float, df: int, level: float) -> Contrast:
@@ -142,6 +142,4 @@ def _wald(estimate: float, variance: float, df: int, level: float) -> Contrast:
         return Contrast(estimate, reason="all votes agree, so there is no variance to test against")
     se = float(np.sqrt(variance))
     half = t_quantile(level, df) * se
-    return Contrast(
-        estimate, estimate - half, estimate + half, float(2 * stats.t.sf(abs(estimate) / se, df)), se, df
-    )
+    return Contrast(estimate, estimate - half, estimate + half, float(two_sided(estimate / se, df)), se, df)

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from studies.statistics.clusters import codes
 from studies.statistics.intervals import Labels
@@ -32,7 +32,7 @@ def spent(spending: Spending | str, fraction: float, alpha: float = 0.05) -> flo
     """
     if Spending(spending) is Spending.POCOCK:
         return float(alpha * math.log(1 + (math.e - 1) * fraction))
-    return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(fraction)))
+    return float(4 * special.ndtr(special.ndtri(alpha / 4) / math.sqrt(fraction)))
 
 
 def boundaries(
@@ -56,7 +56,7 @@ def boundaries(
         limit = _crossing(nodes, mass, math.sqrt(step), target)
         limits.append(limit / math.sqrt(fraction))
         inside = limit * _NODES
-        kernel = stats.norm.pdf((inside[:, None] - nodes) / math.sqrt(step)) / math.sqrt(step)
+        kernel = np.exp(-((inside[:, None] - nodes) ** 2) / (2 * step)) / math.sqrt(2 * math.pi * step)
         nodes, mass = inside, kernel @ mass * _WEIGHTS * limit
     return limits
 
@@ -64,7 +64,7 @@ def boundaries(
 def _crossing(nodes: np.ndarray, mass: np.ndarray, sd: float, target: float) -> float:
     """The |B| that the paths at `nodes` pass with probability `target` after a normal step."""
     outside: Callable[[float], float] = lambda b: float(  # noqa: E731
-        mass @ (stats.norm.sf((b - nodes) / sd) + stats.norm.cdf((-b - nodes) / sd)) - target
+        mass @ (special.ndtr((nodes - b) / sd) + special.ndtr((-b - nodes) / sd)) - target
     )
     return float(optimize.brentq(outside, 0.0, 12.0, xtol=1e-12))
 

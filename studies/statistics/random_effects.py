@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
+from scipy import optimize, special
 from scipy.sparse import csr_array
 
 from studies.statistics.clusters import Array, Codes, codes
@@ -151,7 +151,7 @@ def _profile(likelihood: _Laplace, position: int, theta: Array, top: float, hess
     The other parameters move along the line on which the quadratic likelihood is highest, which is the
     profile to second order at a fraction of its price.
     """
-    drop = float(stats.chi2.ppf(0.95, 1)) / 2
+    drop = float(special.chdtri(1, 0.05)) / 2
     others = [i for i in range(3) if i != position]
     slope = -np.linalg.lstsq(hessian[np.ix_(others, others)], hessian[others, position], rcond=None)[0]
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from studies.statistics.clusters import Array, codes, squares
 from studies.statistics.decisions import holm
-from studies.statistics.intervals import Labels, t_quantile, wilson
+from studies.statistics.intervals import Labels, t_quantile, two_sided, wilson
 
 _NO_VARIANCE = 1e-14
 
@@ -68,7 +68,7 @@ def clustered_mean(values: ArrayLike, cluster: Labels | None = None, *, level: f
         return Mean(mean, n=len(x), n_clusters=g, reason="all values are the same, so there is no variance")
     se = float(np.sqrt(variance))
     half = t_quantile(level, g - 1) * se
-    return Mean(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / se, g - 1)), len(x), g)
+    return Mean(mean, mean - half, mean + half, float(two_sided(mean / se, g - 1)), len(x), g)
 
 
 def metric(
@@ -117,7 +117,7 @@ def _won(sign: Array, groups: np.ndarray, g: int) -> tuple[float, float | None, 
         n_eff = float(g)
         t = (share - 0.5) / np.sqrt(0.25 / n_eff)
     low, high = wilson(share, n_eff, t_quantile(0.95, g - 1))
-    return share, low, high, float(2 * stats.t.sf(abs(t), g - 1))
+    return share, low, high, float(two_sided(t, g - 1))
 
 
 def _wilcoxon(means: Array) -> tuple[float | None, str | None]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 from scipy.sparse import csr_array
 
 from studies.statistics.clusters import Array, Codes
-from studies.statistics.intervals import t_quantile, wilson_bounds
+from studies.statistics.intervals import t_quantile, two_sided, wilson_bounds
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -154,4 +154,4 @@ def _estimates(share: Array, variance: Array, n: int, clusters: int) -> Estimate
     safe = np.where(none, 1.0, variance)
     n_eff = np.where(none, clusters, np.minimum(share * (1 - share) / safe, n))
     t = (share - 0.5) / np.sqrt(np.where(none, 0.25 / clusters, safe))
-    return Estimates(share, np.where(none, 0.0, variance), n_eff, 2 * stats.t.sf(np.abs(t), df), df)
+    return Estimates(share, np.where(none, 0.0, variance), n_eff, two_sided(t, df), df)

@@ -8,7 +8,7 @@ impressions below a threshold τ is called a tie.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from studies.statistics.bradley_terry import features, why_not
 from studies.statistics.clusters import Array
@@ -16,7 +16,7 @@ from studies.statistics.intervals import Estimand, t_quantile
 from studies.statistics.logit import TOLERANCE, NoConvergence, sandwich
 from studies.statistics.pairs import FIRST, SECOND, TIE, Cells, Clustering, never_beaten, separated
 
-JOD = float(stats.norm.ppf(0.75))  # in standard deviations of a difference of impressions
+JOD = float(special.ndtri(0.75))  # in standard deviations of a difference of impressions
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ def _fit(x: Array, counts: Array, ties: bool) -> tuple[Array, Array, Array]:
     total = counts.sum(axis=1)
     theta = np.zeros(k)
     if ties:
-        theta[-1] = stats.norm.ppf((1 + counts[:, TIE].sum() / counts.sum()) / 2)
+        theta[-1] = special.ndtri((1 + counts[:, TIE].sum() / counts.sum()) / 2)
 
     def outcomes(theta: Array) -> tuple[Array, Array]:
         """Probabilities (m, 3) and their gradients (m, 3, k)."""
         d, tau = x @ theta[: x.shape[1]], theta[-1] if ties else 0.0
-        p = np.stack([stats.norm.cdf(d - tau), stats.norm.cdf(-d - tau), np.zeros_like(d)], axis=1)
+        p = np.stack([special.ndtr(d - tau), special.ndtr(-d - tau), np.zeros_like(d)], axis=1)
         slope = np.zeros((len(d), 3, k))
         for outcome, sign in ((FIRST, 1), (SECOND, -1)):
-            density = stats.norm.pdf(sign * d - tau)[:, None]
+            density = (np.exp(-((sign * d - tau) ** 2) / 2) / np.sqrt(2 * np.pi))[:, None]
             slope[:, outcome, : x.shape[1]] = sign * density * x
             if ties:
                 slope[:, outcome, -1:] = -density
