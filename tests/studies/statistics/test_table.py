@@ -208,3 +208,28 @@ def test_columns_of_unequal_length_or_missing_are_refused():
         from_columns(
             {"participant": ["a"], "item": ["1", "2"], "left": ["a"], "right": ["b"], "choice": ["left"]}
         )
+
+
+def test_quotes_change_nothing_but_the_way_of_reading():
+    """A plain text is split by a faster reader; both must see the same votes."""
+    rng = np.random.default_rng(1)
+    rows = [
+        f"p{rng.integers(50)},i{k},a,b{rng.integers(3)},{['left', 'right', 'tie'][rng.integers(3)]}"
+        for k in range(3000)
+    ]
+    plain = read((HEADER + "\n".join(rows)).encode())
+    for other in (
+        HEADER + "\n".join(row.replace("i", '"i', 1).replace(",a", '",a', 1) for row in rows) + "\n",
+        HEADER + "\r\n".join(rows) + "\r\n",
+        HEADER + "\r".join(rows),
+        HEADER + "\n\n".join(rows) + "\n,,,,\n",
+    ):
+        found = read(other.encode())
+        for name in ("left", "right", "choice"):
+            assert getattr(found, name).tolist() == getattr(plain, name).tolist()
+        assert [found.item[i] for i in range(3000)] == [plain.item[i] for i in range(3000)]
+        assert found.participant.codes.tolist() == plain.participant.codes.tolist()
+
+
+def test_blank_lines_before_the_header_do_not_make_it_a_vote():
+    assert len(read(("\n" * 1500 + HEADER + "ann,1,a,b,left\n").encode())) == 1
