@@ -85,6 +85,10 @@ def site(folder: Path, *names: str, **environment: str) -> Iterator[Site]:
         if "web" in names:
             until(lambda: _answers(port), "the web server answers")
         yield made
+    except BaseException:
+        for name in made.running:
+            print(f"--- the end of {name}.log", *made.log(name).splitlines()[-30:], sep="\n")
+        raise
     finally:
         made.stop()
 

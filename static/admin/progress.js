@@ -1,17 +1,18 @@
-// Keeps an experiment's progress up to date until it is done. Without it, reloading does the same.
+// Keeps an experiment's progress up to date until it ends. Without it, reloading does the same.
 (() => {
   const place = document.getElementById("progress");
   const everyMs = 2000;
+  const word = () => place.querySelector("strong").textContent;
+  const first = word();
 
   async function refresh() {
     if (!document.hidden) {
       try {
         const answer = await fetch(place.dataset.source, { credentials: "same-origin" });
         if (answer.ok && !answer.redirected) {
-          const html = await answer.text();
-          if (html !== place.lastHtml) place.innerHTML = html;
-          place.lastHtml = html;
-          if (place.querySelector("strong")?.textContent === "done") return;
+          place.innerHTML = await answer.text();
+          // At its end other buttons fit than before.
+          if (["done", "failed"].includes(word()) && word() !== first) return location.reload();
         }
       } catch {
         // No network just now: the next round tries again.
