@@ -16,6 +16,7 @@ def fill(model: ImageModel) -> ImageModel:
         model.family = found.family
         model.takes = found.takes
         model.labels = {str(number): name for number, name in found.labels.items()}
+        model.train_timesteps = found.train_timesteps
     return model
 
 
@@ -28,8 +29,13 @@ def starter() -> ImageModel:
     return model
 
 
-def learn(model: ImageModel, *, family: str, commit: str, labels: dict[int, str]) -> None:
+def learn(
+    model: ImageModel, *, family: str, commit: str, labels: dict[int, str], train_timesteps: int
+) -> None:
     """Keep what a load showed: from now on a hub model is loaded at this very commit."""
     ImageModel.objects.filter(pk=model.pk).update(
-        family=family, commit=commit, labels={str(number): name for number, name in labels.items()}
+        family=family,
+        commit=commit,
+        labels={str(number): name for number, name in labels.items()},
+        train_timesteps=train_timesteps,
     )

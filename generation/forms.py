@@ -14,7 +14,7 @@ from unfold.widgets import (
 )
 
 from generation import catalogue, planning
-from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, seeds
+from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, check, seeds
 from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
 from generation.sources import BadModel, find_label
@@ -151,11 +151,17 @@ class ExperimentForm(forms.ModelForm):
 
     def clean_steps(self) -> list[int]:
         try:
-            return [int(word) for word in self.cleaned_data["steps"].replace(",", " ").split()]
+            found = [int(word) for word in self.cleaned_data["steps"].replace(",", " ").split()]
         except ValueError:
             raise forms.ValidationError(
                 f"“{self.cleaned_data['steps']}”: whole numbers joined by commas are allowed, such as 10, 20."
             ) from None
+        try:
+            for steps in found:
+                check("steps", steps)
+        except NotAllowed as error:
+            raise forms.ValidationError(str(error)) from error
+        return found
 
     def clean_offset(self) -> int | str:
         text = self.cleaned_data["offset"].strip()

@@ -35,6 +35,9 @@ class ImageModel(models.Model):
     family = models.CharField(max_length=20, blank=True, editable=False)
     takes = models.CharField(max_length=10, choices=Takes, default=Takes.NOTHING)
     labels = models.JSONField(default=dict, blank=True, editable=False)  # {"0": "daisy", …}
+    train_timesteps = models.PositiveIntegerField(
+        null=True, editable=False
+    )  # most steps N; null: not known yet
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -10,12 +10,23 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from generation.conditions import Condition as FixedCondition
-from generation.conditions import NotAllowed, Recipe, Sampler, check, check_seed, evaluations, names
+from generation.conditions import (
+    NotAllowed,
+    Recipe,
+    Sampler,
+    check,
+    check_seed,
+    check_steps,
+    evaluations,
+    names,
+)
 from generation.models import Chunk, Condition, Experiment, ImageModel, Item
+from generation.sources import Family
 
 MOST_PAIRS = 100_000
 FIRST_CHUNK = 8  # items, until a rate was measured
 LARGEST_CHUNK = 256  # items; more would not be faster and would be lost at a time
+UNGUIDED = (Family.DDPM, Family.LDM)
 BASELINE = Recipe(sampler=Sampler.DDPM)
 
 
@@ -58,8 +69,11 @@ class Plan:
             check_seed(seed)
         if self.guidance is not None:
             check("guidance", self.guidance)
-        for steps in self.steps:
-            self.conditions(steps)
+            if self.model.family in UNGUIDED:
+                raise NotAllowed("guidance", self.guidance, f"nothing: {self.model} has no guidance")
+        for condition in (condition for steps in self.steps for condition in self.conditions(steps)):
+            if self.model.train_timesteps:
+                check_steps(condition.steps, self.model.train_timesteps)
         names(self.recipes)
         if self.pairs > MOST_PAIRS:
             raise NotAllowed("pairs", f"{self.pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")

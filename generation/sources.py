@@ -45,8 +45,8 @@ _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 class Source:
     """A model's address, and what can be known of it before it is loaded.
 
-    `path` is set for a folder, `hub_id` for a hub id; `family` is None for a hub id until the first load;
-    `labels` maps a class id to its name and is empty where the model takes none.
+    `path` is set for a folder, `hub_id` for a hub id; `family` and `train_timesteps` are None for a hub id
+    until the first load; `labels` maps a class id to its name and is empty where the model takes none.
     """
 
     source: str
@@ -55,6 +55,7 @@ class Source:
     revision: str
     family: Family | None
     labels: Mapping[int, str] = field(default_factory=dict)
+    train_timesteps: int | None = None
 
     @property
     def takes(self) -> Literal["labels", "prompts", "nothing", "unknown"]:
@@ -77,7 +78,7 @@ def describe(source: str, revision: str = "") -> Source:
         )
     index = read_json(path / "model_index.json")
     family = family_of(index, source)
-    return Source(source, path, None, "", family, labels_of(path, index, family))
+    return Source(source, path, None, "", family, labels_of(path, index, family), _train_timesteps(path))
 
 
 def find_label(labels: Mapping[int, str], text: str | int) -> int:
@@ -151,6 +152,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadModel(f"{path}: an object is needed, found {type(found).__name__}.")
     return found
+
+
+def _train_timesteps(path: Path) -> int | None:
+    config = path / "scheduler" / "scheduler_config.json"
+    found = read_json(config).get("num_train_timesteps") if config.is_file() else None
+    return found if isinstance(found, int) else None
 
 
 def family_of(index: Mapping[str, Any], source: str) -> Family:

@@ -183,7 +183,13 @@ def _load(row: ImageModel) -> "Model":
     if key not in _loaded:
         _loaded.clear()
         model = families.load(row.source, row.commit or row.revision, device=settings.DEVICE)
-        catalogue.learn(row, family=model.family, commit=model.commit, labels=dict(model.labels))
+        catalogue.learn(
+            row,
+            family=model.family,
+            commit=model.commit,
+            labels=dict(model.labels),
+            train_timesteps=model.T,
+        )
         _loaded[row.pk, model.commit] = model
         return model
     return _loaded[key]

@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                 ('family', models.CharField(blank=True, editable=False, max_length=20)),
                 ('takes', models.CharField(choices=[('labels', 'class labels'), ('prompts', 'prompts'), ('nothing', 'nothing (unconditional)')], default='nothing', max_length=10)),
                 ('labels', models.JSONField(blank=True, default=dict, editable=False)),
+                ('train_timesteps', models.PositiveIntegerField(editable=False, null=True)),
                 ('created', models.DateTimeField(auto_now_add=True)),
             ],
             options={

@@ -14,7 +14,12 @@ from generation.storage import keep
 def flower_model() -> ImageModel:
     """A model with two classes; nothing is loaded."""
     model, _ = ImageModel.objects.get_or_create(
-        name="flowers", source="starter/flowers", takes="labels", labels={"0": "daisy", "1": "rose"}
+        name="flowers",
+        source="starter/flowers",
+        family="ddpm",
+        takes="labels",
+        labels={"0": "daisy", "1": "rose"},
+        train_timesteps=1000,
     )
     return model
 

@@ -60,6 +60,8 @@ def test_it_works(admin_client):
         ({"seeds": "8:0"}, "seeds", "end is greater"),
         ({"steps": "0"}, "steps", "1 or more"),
         ({"steps": "-5"}, "steps", "1 or more"),
+        ({"steps": "1001"}, "steps", "1000"),
+        ({"guidance": "7.5"}, "guidance", "has no guidance"),
         ({"steps": "many"}, "steps", "whole numbers"),
         ({"steps": ""}, "steps", "required"),
         ({"rho": "-1"}, "rho", "0 or more"),

@@ -61,6 +61,9 @@ def test_a_measured_rate_sets_the_size_of_a_chunk(settings):
         ({"recipes": [planning.BASELINE, planning.BASELINE]}, "conditions"),
         ({"seeds": range(10_000_000)}, "pairs"),
         ({"guidance": -1.0}, "guidance"),
+        ({"guidance": 7.5}, "guidance"),  # a DDPM has none
+        ({"steps": [1001]}, "steps"),
+        ({"steps": [600], "recipes": [planning.BASELINE, Recipe(sampler="ddpm", steps_factor=2)]}, "steps"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_the_parameter(changes, parameter):
