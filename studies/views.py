@@ -83,8 +83,7 @@ def participant_page(view: View) -> View:
         language = _language(request)
         with translation.override(language):
             try:
-                study = _study(slug)
-                response = view(request, study, **kwargs)
+                response = view(request, slug, **kwargs)
             except Refused as refused:
                 response = _refusal(request, slug, refused)
         response.headers.setdefault("Cache-Control", "no-store")  # what a page shows depends on the person
@@ -101,7 +100,7 @@ def form_post(view: View) -> View:
     @csrf_exempt  # only until the body has been found fit to be read
     @require_http_methods(["POST"])
     @participant_page
-    def post(request: HttpRequest, study: Study, **kwargs: Any) -> HttpResponse:
+    def post(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponse:
         if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
             raise TooLarge
         if request.content_type not in FORM_TYPES:
@@ -110,7 +109,7 @@ def form_post(view: View) -> View:
             _ = request.POST
         except (BadRequest, SuspiciousOperation, MultiPartParserError, UnreadablePostError) as error:
             raise Unreadable from error
-        return cast(HttpResponse, checked(request, study, **kwargs))
+        return cast(HttpResponse, checked(request, slug, **kwargs))
 
     checked = csrf_checked(view)
     return wraps(view)(post)
@@ -129,12 +128,12 @@ def _key(request: HttpRequest) -> str:
     return key if KEY.fullmatch(key) else ""
 
 
-def _person(request: HttpRequest, study: Study) -> Participant | None:
-    return voting.person(study, key) if (key := _key(request)) else None
+def _person(request: HttpRequest, slug: str) -> Participant | None:
+    return voting.person(slug, key) if (key := _key(request)) else None
 
 
-def _known(request: HttpRequest, study: Study) -> Participant:
-    if (person := _person(request, study)) is None:
+def _known(request: HttpRequest, slug: str) -> Participant:
+    if (person := _person(request, slug)) is None:
         raise NotFound
     return person
 
@@ -154,7 +153,7 @@ def _refusal(request: HttpRequest, slug: str, refused: Refused) -> HttpResponse:
     if _script(request):
         return JsonResponse({"refused": refused.reason}, status=refused.status)
     study = Study.objects.filter(slug=slug).exclude(state=Study.State.DRAFT).first()
-    person = refused.person or (_person(request, study) if study else None)
+    person = refused.person or (_person(request, slug) if study else None)
     context = {
         "reason": refused.reason,
         "status": refused.status,
@@ -206,10 +205,11 @@ def _somebody_else(person: Participant, arrival: recruitment.Arrival) -> bool:
 # --- the pages, in the order in which a person sees them ------------------------------------------
 @require_safe
 @participant_page
-def welcome(request: HttpRequest, study: Study) -> HttpResponse:
+def welcome(request: HttpRequest, slug: str) -> HttpResponse:
     """What the study is and what people agree to; who has begun is sent on to where they stand."""
+    study = _study(slug)
     arrival = recruitment.arrival(study, request.GET)
-    person = _person(request, study)
+    person = _person(request, slug)
     # Another person at the same computer may come with an address of their own.
     if person is not None and not _somebody_else(person, arrival):
         return _go(request, _place(person))
@@ -220,14 +220,15 @@ def welcome(request: HttpRequest, study: Study) -> HttpResponse:
     protocol = study.protocols.defer("document", "leaks").first()
     if protocol is None:
         raise NotFound
-    context = {"slug": study.slug, "texts": pages.texts(protocol), "fields": arrival.fields(study)}
+    context = {"slug": slug, "texts": pages.texts(protocol), "fields": arrival.fields(study)}
     return render(request, "studies/welcome.html", context)
 
 
 @form_post
-def join(request: HttpRequest, study: Study) -> HttpResponse:
+def join(request: HttpRequest, slug: str) -> HttpResponse:
     """Consent: the person gets a seat, or hears that all are taken."""
-    person = _person(request, study)
+    study = _study(slug)
+    person = _person(request, slug)
     arrival = recruitment.arrival(study, request.POST)
     if person is None or _somebody_else(person, arrival):
         person = enrolment.enrol(study, arrival)
@@ -236,9 +237,9 @@ def join(request: HttpRequest, study: Study) -> HttpResponse:
     try:
         response = _go(request, _place(person))
     except Refused as refused:
-        response = _refusal(request, study.slug, refused)
+        response = _refusal(request, slug, refused)
     response.set_cookie(
-        COOKIE, person.key, max_age=COOKIE_SECONDS, path=reverse("study", args=[study.slug]),
+        COOKIE, person.key, max_age=COOKIE_SECONDS, path=reverse("study", args=[slug]),
         secure=request.is_secure(), httponly=True, samesite="Lax",
     )  # fmt: skip
     return response
@@ -246,32 +247,32 @@ def join(request: HttpRequest, study: Study) -> HttpResponse:
 
 @require_safe
 @participant_page
-def instructions(request: HttpRequest, study: Study) -> HttpResponse:
-    person = _known(request, study)
-    here = reverse("study-instructions", args=[study.slug])
+def instructions(request: HttpRequest, slug: str) -> HttpResponse:
+    person = _known(request, slug)
+    here = reverse("study-instructions", args=[slug])
     # Somebody who reads them again in the middle goes on from here.
     if person.state != Participant.State.ACTIVE:
         return _go(request, _place(person))
     voting.must_be_open(person)
     said = pages.texts(person.protocol)
     context = {
-        "slug": study.slug, "texts": said, "here": here, "question": next(iter(said.questions.values())),
+        "slug": slug, "texts": said, "here": here, "question": next(iter(said.questions.values())),
         "begun": person.votes_count > 0,
     }  # fmt: skip
     return render(request, "studies/instructions.html", context)
 
 
 @form_post
-def begin(request: HttpRequest, study: Study) -> HttpResponse:
-    return _go(request, _place(voting.begin(study, _key(request))))
+def begin(request: HttpRequest, slug: str) -> HttpResponse:
+    return _go(request, _place(voting.begin(slug, _key(request))))
 
 
 @require_safe
 @participant_page
-def trial(request: HttpRequest, study: Study) -> HttpResponse:
+def trial(request: HttpRequest, slug: str) -> HttpResponse:
     """The trial at which the person stands."""
-    person = _known(request, study)
-    here = reverse("study-trial", args=[study.slug])
+    person = _known(request, slug)
+    here = reverse("study-trial", args=[slug])
     if (place := _place(person)) != here:
         return _go(request, place)
     now = person.votes_count
@@ -282,33 +283,33 @@ def trial(request: HttpRequest, study: Study) -> HttpResponse:
         )
     }
     said = pages.texts(person.protocol)
-    context = pages.trial_context(study.slug, said, near[now], near.get(now + 1), near.get(now - 1))
+    context = pages.trial_context(slug, said, near[now], near.get(now + 1), near.get(now - 1))
     return render(request, "studies/trial.html", context)
 
 
 @form_post
-def vote(request: HttpRequest, study: Study, token: str) -> HttpResponse:
+def vote(request: HttpRequest, slug: str, token: str) -> HttpResponse:
     """One answer. The same answer again gets the same reply."""
-    stored = voting.cast(study, _key(request), token, request.POST.get("choice", ""), _seen(request))
+    stored = voting.cast(slug, _key(request), token, request.POST.get("choice", ""), _seen(request))
     done = stored.participant.state == Participant.State.FINISHED
-    return _go(request, reverse("study-end" if done else "study-trial", args=[study.slug]))
+    return _go(request, reverse("study-end" if done else "study-trial", args=[slug]))
 
 
 @require_safe
 @participant_page
-def vote_reloaded(request: HttpRequest, study: Study, token: str) -> HttpResponse:
+def vote_reloaded(request: HttpRequest, slug: str, token: str) -> HttpResponse:
     """Somebody reloads the page that a refused answer gave: back to where they stand."""
-    return _go(request, _place(_known(request, study)))
+    return _go(request, _place(_known(request, slug)))
 
 
 @require_safe
 @participant_page
-def picture(request: HttpRequest, study: Study, address: str) -> HttpResponse:
+def picture(request: HttpRequest, slug: str, address: str) -> HttpResponse:
     """One side of a trial, for the person whose trial it is, not before the one ahead of it is shown."""
     read = read_image_address(address)
     key = _key(request)
     shown = (
-        Trial.objects.filter(token=read[0], participant__key=key, participant__study=study.pk)
+        Trial.objects.filter(token=read[0], participant__key=key, participant__study__slug=slug)
         .select_related("participant", "pair")
         .first()
         if read and key
@@ -324,14 +325,14 @@ def picture(request: HttpRequest, study: Study, address: str) -> HttpResponse:
 
 @require_safe
 @participant_page
-def end(request: HttpRequest, study: Study) -> HttpResponse:
+def end(request: HttpRequest, slug: str) -> HttpResponse:
     """Thanks and the completion code."""
-    person = _known(request, study)
+    person = _known(request, slug)
     if person.state != Participant.State.FINISHED:
         return _go(request, _place(person))
     said = pages.texts(person.protocol)
     context = {
-        "slug": study.slug, "texts": said, "code": person.code,
+        "slug": slug, "texts": said, "code": person.code,
         "way_back": recruitment.way_back(said.return_url, person),
     }  # fmt: skip
     return render(request, "studies/end.html", context)
@@ -339,27 +340,27 @@ def end(request: HttpRequest, study: Study) -> HttpResponse:
 
 @require_safe
 @participant_page
-def leave(request: HttpRequest, study: Study) -> HttpResponse:
+def leave(request: HttpRequest, slug: str) -> HttpResponse:
     """What taking one's answers back does, before it is done."""
-    person = _known(request, study)
+    person = _known(request, slug)
     if person.state == Participant.State.WITHDRAWN:
         raise Withdrawn(person)
-    return render(request, "studies/leave.html", {"slug": study.slug, "votes": person.votes_count})
+    return render(request, "studies/leave.html", {"slug": slug, "votes": person.votes_count})
 
 
 @form_post
-def withdraw(request: HttpRequest, study: Study) -> HttpResponse:
-    enrolment.withdraw(_known(request, study))
-    return _go(request, reverse("study-left", args=[study.slug]))
+def withdraw(request: HttpRequest, slug: str) -> HttpResponse:
+    enrolment.withdraw(_known(request, slug))
+    return _go(request, reverse("study-left", args=[slug]))
 
 
 @require_safe
 @participant_page
-def left(request: HttpRequest, study: Study) -> HttpResponse:
-    person = _known(request, study)
+def left(request: HttpRequest, slug: str) -> HttpResponse:
+    person = _known(request, slug)
     if person.state != Participant.State.WITHDRAWN:
         return _go(request, _place(person))
-    return render(request, "studies/left.html", {"slug": study.slug, "contact": study.contact})
+    return render(request, "studies/left.html", {"slug": slug, "contact": person.study.contact})
 
 
 def _seen(request: HttpRequest) -> voting.Seen:

@@ -4,11 +4,11 @@ import re
 import secrets
 from dataclasses import asdict, dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from studies import chain, pages
-from studies.models import Attempt, Choice, Participant, Study, Trial, Vote
+from studies.models import Attempt, Choice, Participant, Protocol, Study, Trial, Vote
 from studies.refusals import (
     AnotherAnswer,
     Closed,
@@ -38,19 +38,75 @@ class Seen:
     image_errors: int | None = None
 
 
-def person(study: Study, key: str, *, lock: bool = False) -> Participant | None:
-    """Who holds this cookie in the study, with study and protocol at hand (their long texts left out)."""
-    found = (
-        Participant.objects.select_related("study", "protocol")
-        .defer(
-            "study__consent", "study__instructions", "study__debrief", "protocol__document", "protocol__leaks"
-        )
-        .filter(study=study.pk, key=key)
+# A vote is the one request that everybody makes many times, so what it reads is written out: Django's query
+# compiler would take longer over it than the database.
+_PERSON = (
+    "id", "study_id", "protocol_id", "seat_id", "mode", "state", "pseudonym", "key", "external_id",
+    "started_at", "expires_at", "finished_at", "code", "trials_count", "votes_count", "chain_head",
+)  # fmt: skip
+_PERSON_SQL = f"""
+    SELECT {", ".join(f"person.{name}" for name in _PERSON)},
+        study.id, study.slug, study.state, protocol.id, protocol.sha256
+    FROM studies_participant person
+    JOIN studies_study study ON study.id = person.study_id
+    JOIN studies_protocol protocol ON protocol.id = person.protocol_id
+    WHERE study.slug = %s AND person.key = %s
+"""
+_TRIAL = (
+    "id", "participant_id", "position", "token", "kind", "question_id", "block_id", "pair_id", "left",
+    "right",
+)  # fmt: skip
+_TRIAL_SQL = f"""
+    SELECT {", ".join(f'trial."{name}"' for name in _TRIAL)}, vote.id, vote.choice
+    FROM studies_trial trial LEFT JOIN studies_vote vote ON vote.trial_id = trial.id
+    WHERE trial.participant_id = %s AND trial.token = %s
+"""
+
+
+_VOTE = (
+    "trial_id", "participant_id", "sequence", "mode", "choice", "cast_at", "rt_ms", "hidden_ms",
+    "viewport_width", "viewport_height", "pixel_ratio", "shown_width", "shown_height", "image_errors",
+    "salt", "link",
+)  # fmt: skip
+_APPEND_SQL = f"""
+    WITH new AS (
+        INSERT INTO studies_vote ({", ".join(_VOTE)}) VALUES ({", ".join(["%s"] * len(_VOTE))}) RETURNING id
     )
-    return (found.select_for_update(of=("self",)) if lock else found).first()
+    UPDATE studies_participant SET votes_count = %s, chain_head = %s, state = %s, finished_at = %s, code = %s
+    FROM new WHERE studies_participant.id = %s RETURNING new.id
+"""
 
 
-def cast(study: Study, key: str, token: str, choice: str, seen: Seen) -> Vote:
+def person(slug: str, key: str, *, lock: bool = False) -> Participant | None:
+    """Who holds this cookie in the study, with study and protocol at hand; long texts load when asked for."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PERSON_SQL + ("FOR UPDATE OF person" if lock else ""), [slug, key])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    count = len(_PERSON)
+    found = Participant.from_db(connection.alias, _PERSON, row[:count])
+    found.study = Study.from_db(connection.alias, ("id", "slug", "state"), row[count : count + 3])
+    found.protocol = Protocol.from_db(connection.alias, ("id", "sha256"), row[count + 3 :])
+    return found
+
+
+def _trial(voter: Participant, token: str) -> tuple[Trial, Vote | None]:
+    """The trial at that address and the vote on it. Raises NotFound if it is none of the person's."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TRIAL_SQL, [voter.pk, token])
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound(voter)
+    trial = Trial.from_db(connection.alias, _TRIAL, row[:-2])
+    if row[-2] is None:
+        return trial, None
+    vote = Vote.from_db(connection.alias, ("id", "choice"), row[-2:])
+    vote.trial, vote.participant = trial, voter
+    return trial, vote
+
+
+def cast(slug: str, key: str, token: str, choice: str, seen: Seen) -> Vote:
     """Store the answer to a trial.
 
     The same answer sent again returns the vote that is there.
@@ -63,14 +119,11 @@ def cast(study: Study, key: str, token: str, choice: str, seen: Seen) -> Vote:
         raise NotFound
     with transaction.atomic():
         # One person's answers are serial; people never wait for one another.
-        voter = person(study, key, lock=True)
+        voter = person(slug, key, lock=True)
         # Read after the lock is held, so that what an earlier request of this person wrote is seen.
         if voter is None:
             raise NotFound
-        trial = voter.trials.filter(token=token).select_related("vote").first()
-        if trial is None:
-            raise NotFound(voter)
-        there: Vote | None = getattr(trial, "vote", None)
+        trial, there = _trial(voter, token)
         if there is None:
             must_be_open(voter)
             if trial.position != voter.votes_count:
@@ -99,10 +152,10 @@ def must_be_open(person: Participant) -> None:
         raise Closed(person)
 
 
-def begin(study: Study, key: str) -> Participant:
+def begin(slug: str, key: str) -> Participant:
     """Note that the person has read the instructions; the second time changes nothing."""
     with transaction.atomic():
-        if (reader := person(study, key, lock=True)) is None:
+        if (reader := person(slug, key, lock=True)) is None:
             raise NotFound
         must_be_open(reader)
         if reader.started_at is None and reader.state == Participant.State.ACTIVE:
@@ -124,16 +177,18 @@ def _append(voter: Participant, trial: Trial, choice: str, seen: Seen) -> Vote:
         cast_at=now, **asdict(seen),
     )  # fmt: skip
     chain.append(vote, trial, voter)
-    vote.save(force_insert=True)
-
     voter.votes_count += 1
     voter.chain_head = vote.link
-    changed = ["votes_count", "chain_head"]
     if voter.votes_count == voter.trials_count:
-        # In the transaction of the last vote: a code is never there without the votes.
+        # In the statement of the last vote: a code is never there without the votes.
         voter.state = Participant.State.FINISHED
         voter.finished_at = now
         voter.code = pages.texts(voter.protocol).code_complete or new_code()
-        changed += ["state", "finished_at", "code"]
-    voter.save(update_fields=changed)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _APPEND_SQL,
+            [getattr(vote, name) for name in _VOTE]
+            + [voter.votes_count, voter.chain_head, voter.state, voter.finished_at, voter.code, voter.pk],
+        )
+        (vote.pk,) = cursor.fetchone()
     return vote

@@ -48,7 +48,7 @@ class Life(RuleBasedStateMachine):
         row = Participant.objects.get(pk=person)
         trial = Trial.objects.filter(participant=row, position=position).first()
         token = trial.token if trial else "A" * 22
-        return voting.cast(self.study, row.key, token, choice, voting.Seen())
+        return voting.cast(self.study.slug, row.key, token, choice, voting.Seen())
 
     @rule(target=people)
     def enrol(self):

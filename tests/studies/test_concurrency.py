@@ -60,7 +60,7 @@ def test_the_same_vote_twenty_times_at_once_is_one_row_and_twenty_equal_answers(
     person = Person(study).start()
     key, token = person.row.key, person.row.trials.get(position=0).token
 
-    votes = at_once(20, lambda number: voting.cast(study, key, token, "left", voting.Seen()))
+    votes = at_once(20, lambda number: voting.cast(study.slug, key, token, "left", voting.Seen()))
 
     assert len({vote.pk for vote in votes}) == 1
     assert Vote.objects.count() == 1
@@ -74,7 +74,7 @@ def test_two_different_votes_at_once_leave_one_and_refuse_the_other():
 
     def cast(number):
         try:
-            return voting.cast(study, key, token, ("left", "right")[number % 2], voting.Seen()).choice
+            return voting.cast(study.slug, key, token, ("left", "right")[number % 2], voting.Seen()).choice
         except voting.AnotherAnswer:
             return "refused"
 
