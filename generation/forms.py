@@ -141,7 +141,9 @@ class ExperimentForm(forms.ModelForm):
                 for model in ImageModel.objects.all()
                 if 0 < len(model.labels) <= FEW_CLASSES
             ]
-            self.fields["subjects"].help_text = " ".join([self.base_fields["subjects"].help_text, *known])
+            self.fields["subjects"].help_text = " ".join(
+                [str(self.base_fields["subjects"].help_text), *known]
+            )
 
     def clean_seeds(self) -> list[int]:
         try:
