@@ -159,7 +159,11 @@ def test_without_a_script(visit):
 def test_both_pictures_appear_together_once_both_have_arrived(visit):
     page = visit(published(2))
     waiting = []
-    page.route("**/picture/*", waiting.append)
+
+    def hold(route):
+        waiting.append(route)
+
+    page.route("**/picture/*", hold)
     start(page)
 
     while len(waiting) < 2:
