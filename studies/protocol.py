@@ -41,6 +41,8 @@ DEBRIEF = """\
 Thank you. Your answers help to find out whether a new way of making pictures makes better ones.
 """
 SECONDS_A_TRIAL = 6
+# A paused study can be changed; what was changed holds once it is published as the next version.
+EDITABLE = (Study.State.DRAFT, Study.State.PAUSED)
 
 
 class NotPublishable(Exception):
@@ -140,8 +142,8 @@ def design_of(study: Study) -> seats.Design:
 def problems(study: Study) -> list[str]:
     """What has to be put right before the study can be published, apart from leaks."""
     found = []
-    if study.state != Study.State.DRAFT:
-        found.append(f"The study is {study.state}; only a draft can be published.")
+    if study.state not in EDITABLE:
+        found.append(f"The study is {study.state}; only a draft or a paused study can be published.")
     if not study.blocks.exists():
         found.append("There is no block: add a comparison over the pairs of an experiment.")
     if not study.questions.exists():
@@ -157,6 +159,8 @@ def problems(study: Study) -> list[str]:
 # --- publishing --------------------------------------------------------------------------------
 def publish(study: Study, actor: Any = None) -> Protocol:
     """Freeze the study: presentation copies, leak check, protocol under its hash, seats.
+
+    A paused study becomes the next version: newcomers get its seats, who has begun goes on with the old one.
 
     The pairs shown, their images and experiments are frozen with it. Raises NotPublishable.
     """

@@ -42,6 +42,7 @@ class Result:
     wins: int
     ties: int
     losses: int
+    versions: tuple[int, ...]  # of the protocol, under which the votes were cast
 
     @property
     def caption(self) -> str:
@@ -61,7 +62,11 @@ class Result:
             if found.unit != ITEM
             else f"{found.n_items} items"
         )
-        return f"{what}{interval}{found.n_people} people, {units}, {found.n_votes} votes."
+        mixed = ""
+        if len(self.versions) > 1:
+            numbers = " and ".join(map(str, self.versions))
+            mixed = f" The votes of protocol versions {numbers} are taken together."
+        return f"{what}{interval}{found.n_people} people, {units}, {found.n_votes} votes.{mixed}"
 
 
 def plural(unit: str) -> str:
@@ -89,10 +94,10 @@ def results(study: Study, estimand: Estimand = Estimand.ITEMS_LIKE_THESE) -> lis
     rows = np.array(
         primary_votes(study).values_list(
             "trial__block", "trial__question", "participant", "trial__pair__item", "trial__pair__item__label",
-            "trial__pair__item__prompt", "trial__left", "choice",
+            "trial__pair__item__prompt", "trial__left", "choice", "participant__protocol__version",
         ),
         dtype=object,
-    ).reshape(-1, 8)  # fmt: skip
+    ).reshape(-1, 9)  # fmt: skip
     return [
         _result(block, question, rows[(rows[:, 0] == block.pk) & (rows[:, 1] == question.pk)], estimand)
         for block in study.blocks.select_related("model", "baseline", "treatment")
@@ -107,7 +112,8 @@ def _result(block: Block, question: Question, rows: np.ndarray, estimand: Estima
         y, rows[:, 2].astype(np.int64), rows[:, 3].astype(np.int64),
         None if unit == ITEM else clusters, estimand=estimand, unit=unit,
     )  # fmt: skip
-    return Result(block, question, found, int((y == 1).sum()), int((y == 0.5).sum()), int((y == 0).sum()))
+    wins, ties, losses = (int((y == worth).sum()) for worth in (1, 0.5, 0))
+    return Result(block, question, found, wins, ties, losses, tuple(sorted(set(rows[:, 8]))))
 
 
 def outcomes(left: Iterable[str], choice: Iterable[str]) -> np.ndarray:

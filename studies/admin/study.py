@@ -36,16 +36,16 @@ class BlockInline(TabularInline):
     verbose_name_plural = "What is compared"
 
     def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        return _draft(obj) and super().has_change_permission(request, obj)
+        return _editable(obj) and super().has_change_permission(request, obj)
 
     has_add_permission = has_change_permission
     has_delete_permission = has_change_permission
 
     def get_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
-        return self.fields if _draft(obj) else ["what", "comparisons"]
+        return self.fields if _editable(obj) else ["what", "comparisons"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
-        return [] if _draft(obj) else ["what", "comparisons"]
+        return [] if _editable(obj) else ["what", "comparisons"]
 
     @display(description="Comparison")
     def what(self, block: Block) -> str:
@@ -61,14 +61,14 @@ class QuestionInline(StackedInline):
     verbose_name_plural = "What is asked"
 
     def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        return _draft(obj) and super().has_change_permission(request, obj)
+        return _editable(obj) and super().has_change_permission(request, obj)
 
     has_add_permission = has_change_permission
     has_delete_permission = has_change_permission
 
 
-def _draft(study: Study | None) -> bool:
-    return study is None or study.state == Study.State.DRAFT
+def _editable(study: Study | None) -> bool:
+    return study is None or study.state in protocol.EDITABLE
 
 
 @admin.register(Study)
@@ -108,11 +108,12 @@ class StudyAdmin(ModelAdmin):
 
     # --- what may be changed -------------------------------------------------------------------
     def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        # What is published stays as it is.
-        return _draft(obj) and super().has_change_permission(request, obj)
+        # What runs stays as it is.
+        return _editable(obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        return obj is not None and _draft(obj) and super().has_delete_permission(request, obj)
+        draft = obj is not None and obj.state == Study.State.DRAFT
+        return draft and super().has_delete_permission(request, obj)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
         return self.prepopulated_fields if obj is None else {}
@@ -152,7 +153,7 @@ class StudyAdmin(ModelAdmin):
     @display(description="Address")
     def address(self, study: Study) -> SafeString | str:
         url = study.get_absolute_url()
-        return url if _draft(study) else format_html('<a href="{}">{}</a>', url, url)
+        return url if study.state == Study.State.DRAFT else format_html('<a href="{}">{}</a>', url, url)
 
     # --- pages ---------------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:
@@ -210,6 +211,7 @@ class StudyAdmin(ModelAdmin):
             "pairs": design and len({pair for block in design.blocks for pair in block.pairs}),
             "shown": design and _times_shown(design, study.people),
             "unfinished": _unfinished(study),
+            "version": study.protocols.count() + 1,
         }
         status = 409 if wrong and request.method == "POST" else 200
         return self._page(request, study, "publish", "Publish", context, status)

@@ -1,6 +1,7 @@
 """Votes between several conditions, counted: who met whom, who won, and whether all can be compared."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,21 +58,22 @@ def tally(left: Codes, right: Codes, choice: Codes, n_names: int, *, by_side: bo
 class Clustering:
     """Who gave the votes and on what, as far as variances need it.
 
-    person, item, cell: (a, a) for a outcomes of cells, Σ_g n_gi n_gj over groups g, where n_gi counts the
-    votes of group g that went to outcome i. With scores S (a, k) of the outcomes, S' (·) S is the sum of
-    squared score totals, so every model of the same votes shares these counts.
+    person, item, cell: (groups, a) sparse counts of each group's votes by outcome of the cells. With scores
+    S (a, k) of the outcomes, counts @ S are the groups' score totals, so every model of the same votes shares
+    these counts.
     """
 
-    person: Array
-    item: Array
-    cell: Array
+    person: csr_array
+    item: csr_array
+    cell: csr_array
     n_people: int
     n_items: int
     unit: str = "item"
 
     def meat(self, scores: Array) -> TwoWay:
         """The three parts of the two-way clustered variance of scores (a, k)."""
-        person, item, cell = (scores.T @ gram @ scores for gram in (self.person, self.item, self.cell))
+        totals = (np.asarray(counts @ scores) for counts in (self.person, self.item, self.cell))
+        person, item, cell = (t.T @ t for t in totals)
         return TwoWay(person, item, cell, self.n_people, self.n_items)
 
 
@@ -80,14 +82,13 @@ def clustering(
 ) -> Clustering:
     """The clustering of the votes in `cells`; person, item: (n,) dense codes below n_people and n_items."""
     both = cell_codes(person, item, n_items)
-    by_person, by_item, by_both = (_gram(cells, groups) for groups in (person, item, both))
+    by_person, by_item, by_both = (_by_outcome(cells, groups) for groups in (person, item, both))
     return Clustering(by_person, by_item, by_both, n_people, n_items, unit)
 
 
-def _gram(cells: Cells, groups: Codes) -> Array:
+def _by_outcome(cells: Cells, groups: Codes) -> csr_array:
     shape = (int(groups.max()) + 1, 3 * len(cells.first))
-    counts = csr_array(coo_array((np.ones(len(groups)), (groups, cells.vote)), shape=shape))
-    return np.asarray((counts.T @ counts).todense(), np.float64)
+    return csr_array(coo_array((np.ones(len(groups)), (groups, cells.vote)), shape=shape))
 
 
 def from_wins(wins: ArrayLike, ties: ArrayLike | None = None) -> Cells:
@@ -136,6 +137,8 @@ def separated(design: Array, counts: Array, available: NDArray[np.bool_]) -> boo
     d·(chosen - other) ≥ 0 for every chosen and other alternative and > 0 for one (Albert and Anderson 1984);
     a linear programme finds it.
     """
+    if _pinned(design, counts):
+        return False
     rows = []
     for chosen in range(design.shape[1]):
         for other in range(design.shape[1]):
@@ -147,3 +150,13 @@ def separated(design: Array, counts: Array, available: NDArray[np.bool_]) -> boo
     z = np.unique(np.concatenate(rows), axis=0)
     found = linprog(-z.sum(axis=0), A_ub=-z, b_ub=np.zeros(len(z)), bounds=(-1, 1), method="highs")
     return bool(-found.fun > 1e-7)
+
+
+def _pinned(design: Array, counts: Array) -> bool:
+    """Whether cells with several outcomes alone leave no direction: each asks d·(one - other) = 0."""
+    gram = np.zeros((design.shape[2], design.shape[2]))
+    for one, other in combinations(range(design.shape[1]), 2):
+        both = (counts[:, one] > 0) & (counts[:, other] > 0)
+        rows = design[both, one] - design[both, other]
+        gram += rows.T @ rows
+    return bool(np.linalg.matrix_rank(gram, hermitian=True) == len(gram))

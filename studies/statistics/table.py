@@ -52,16 +52,24 @@ def _decode(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        start = data.rfind(b"\n", 0, error.start) + 1
-        before = data[start : error.start].decode("latin-1")
-        heading = data.split(b"\n", 1)[0].decode("latin-1").strip("\r\xef\xbb\xbf")
-        separator = _separator(heading)
-        header = next(csv.reader([heading], delimiter=separator), [])
-        at = len(next(csv.reader([before], delimiter=separator), [""])) - 1
-        column = header[at].strip() if line > 1 and at < len(header) else None
+        column = _column_at(data, error.start) if line > 1 else None
         raise TableError(
             f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as CSV UTF-8", line, column
         ) from None
+
+
+def _column_at(data: bytes, position: int) -> str | None:
+    """The name of the column that holds the byte at this position, or None where that can't be told."""
+    start = data.rfind(b"\n", 0, position) + 1
+    before = data[start:position].decode("latin-1")
+    heading = data.split(b"\n", 1)[0].removeprefix(b"\xef\xbb\xbf").decode("latin-1").rstrip("\r")
+    separator = _separator(heading)
+    try:
+        header = next(csv.reader([heading], delimiter=separator), [])
+        at = max(len(next(csv.reader([before], delimiter=separator), [])) - 1, 0)
+    except csv.Error:
+        return None
+    return header[at].strip() if at < len(header) else None
 
 
 def _separator(heading: str) -> str:

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 
 from generation.models import Experiment, Image, Pair
-from studies import protocol
+from studies import protocol, results
 from studies.models import Seat, Study
-from tests.studies.factories import document, draft, experiment, published
+from tests.studies.factories import Person, document, draft, experiment, published
 
 pytestmark = pytest.mark.django_db
 
@@ -60,7 +60,7 @@ def test_fewer_pairs_than_comparisons_are_refused_with_both_numbers():
 
 
 def test_a_published_study_is_not_published_again():
-    with pytest.raises(protocol.NotPublishable, match="only a draft"):
+    with pytest.raises(protocol.NotPublishable, match="only a draft or a paused study"):
         protocol.publish(published(2))
 
 
@@ -94,3 +94,36 @@ def test_more_seats_are_drawn_in_balance_with_the_first_ones():
 
     shown = [row[3] for seat in Seat.objects.all() for row in seat.plan]
     assert {shown.count(pair) for pair in set(shown)} == {6}
+
+
+def test_a_change_after_publication_is_a_new_version_and_who_has_begun_goes_on_with_the_old_one():
+    study = published(3, people=2, blind=False)
+    early = Person(study).start()
+    early.vote()
+    study = protocol.change_state(study, Study.State.PAUSED)
+    study.questions.update(text="Which is more beautiful?")
+    study.people = 5
+    study.save()
+
+    second = protocol.publish(study)
+    late = Person(study).start()
+
+    assert (second.version, second.seats.count()) == (2, 5)
+    assert len(set(study.protocols.values_list("sha256", flat=True))) == 2
+    assert "Which picture looks better?" in early.client.get(early.home, follow=True).content.decode()
+    assert "Which is more beautiful?" in late.html
+    early.finish()
+    late.finish()
+    assert (early.row.protocol.version, late.row.protocol.version) == (1, 2)
+    (found,) = results.results(study)
+    assert found.preference.n_votes == 6
+    assert "The votes of protocol versions 1 and 2 are taken together." in found.caption
+
+
+def test_changing_a_paused_study_changes_nothing_for_participants_until_it_is_published():
+    study = published(3)
+    study = protocol.change_state(study, Study.State.PAUSED)
+    study.questions.update(text="Which is more beautiful?")
+    study = protocol.change_state(study, Study.State.LIVE)
+
+    assert "Which picture looks better?" in Person(study).start().html
