@@ -91,4 +91,6 @@ def address_to_paste(study: Study) -> str:
 def way_back(template: str, person: Participant) -> str:
     """The recruiting site's address with the person's code and id in it; empty where there is none."""
     # Replaced one by one, not by str.format: the address may hold other braces.
-    return template.replace("{code}", quote(person.code)).replace("{id}", quote(person.external_id))
+    return template.replace("{code}", quote(person.code, safe="")).replace(
+        "{id}", quote(person.external_id, safe="")
+    )

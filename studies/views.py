@@ -161,12 +161,17 @@ def _refusal(request: HttpRequest, slug: str, refused: Refused) -> HttpResponse:
         "slug": slug,
         "contact": study.contact if study else "",
         "code": person.code if person else "",
+        "way_back": _way_back(person) if isinstance(refused, Full) and person else "",
         "going_on": person is not None and person.state == Participant.State.ACTIVE and refused.status != 410,
     }
     response = render(request, "studies/refusal.html", context, status=refused.status)
     if isinstance(refused, Paused):
         response.headers["Retry-After"] = "3600"
     return response
+
+
+def _way_back(person: Participant) -> str:
+    return recruitment.way_back(pages.texts(person.protocol).return_url, person)
 
 
 def _script(request: HttpRequest) -> bool:
@@ -333,7 +338,7 @@ def end(request: HttpRequest, slug: str) -> HttpResponse:
     said = pages.texts(person.protocol)
     context = {
         "slug": slug, "texts": said, "code": person.code,
-        "way_back": recruitment.way_back(said.return_url, person),
+        "way_back": _way_back(person),
     }  # fmt: skip
     return render(request, "studies/end.html", context)
 

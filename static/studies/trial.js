@@ -11,8 +11,10 @@
   document.addEventListener("DOMContentLoaded", () => {
     const form = document.getElementById("trial");
     const pictures = [...form.querySelectorAll(".picture")];
+    const answers = [...form.querySelectorAll("button[name=choice]")];
     const images = pictures.map((picture) => picture.querySelector("img"));
     const trouble = document.getElementById("trouble");
+    const zoom = document.getElementById("zoom");
     const kept = `evalsite ${form.action}`;
     let revealed = null;
     let hiddenSince = null;
@@ -29,6 +31,8 @@
       const roomHeight = window.innerHeight * 0.62;
       const room = Math.min(roomWidth / naturalWidth, roomHeight / naturalHeight) * ratio;
       const scale = (room >= 1 ? Math.floor(room) : Math.min(roomWidth / naturalWidth, 1) * ratio) / ratio;
+      zoom.hidden = room >= 1;
+      if (zoom.hidden) setZoom(false);
       form.style.setProperty("--shown", `${naturalWidth * scale}px`);
       for (const image of images) {
         image.style.width = `${naturalWidth * scale}px`;
@@ -36,6 +40,35 @@
         image.classList.toggle("shrunk", room < 1);
       }
     }
+
+    // --- full size: both pictures show the same part -----------------------------------------
+    function setZoom(on) {
+      zoom.setAttribute("aria-pressed", String(on));
+      form.classList.toggle("zoomed", on);
+    }
+
+    function look(across, down) {
+      const within = (share) => `${100 * Math.min(1, Math.max(0, share))}%`;
+      form.style.setProperty("--across", within(across));
+      form.style.setProperty("--down", within(down));
+    }
+
+    let dragged = false;
+    zoom.addEventListener("click", () => setZoom(zoom.getAttribute("aria-pressed") !== "true"));
+    for (const image of images) {
+      image.addEventListener("pointerdown", () => { dragged = false; });
+      image.addEventListener("pointermove", (event) => {
+        if (!form.classList.contains("zoomed")) return;
+        const place = image.getBoundingClientRect();
+        look((event.clientX - place.left) / place.width, (event.clientY - place.top) / place.height);
+        if (event.pointerType !== "mouse") dragged = true;
+      });
+    }
+    // Looking around with a finger is no answer.
+    form.addEventListener("click", (event) => {
+      if (dragged && event.target.closest(".picture")) event.preventDefault();
+      dragged = false;
+    }, true);
 
     // --- loading ----------------------------------------------------------------------------
     async function arrive(image) {
@@ -79,7 +112,7 @@
     }
 
     function enable(able) {
-      for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", String(!able));
+      for (const button of answers) button.setAttribute("aria-disabled", String(!able));
     }
 
     document.addEventListener("visibilitychange", () => {
@@ -109,7 +142,7 @@
       measure();
       const body = new URLSearchParams(new FormData(form));
       body.set("choice", choice);
-      for (const button of form.querySelectorAll("button")) button.classList.toggle("chosen", button.value === choice);
+      for (const button of answers) button.classList.toggle("chosen", button.value === choice);
       send(body.toString());
     }
 
@@ -175,6 +208,10 @@
     });
     const keys = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie" };
     document.addEventListener("keydown", (event) => {
+      if (event.key.toLowerCase() === "z" && !zoom.hidden && !event.repeat && !event.ctrlKey && !event.metaKey) {
+        zoom.click();
+        return;
+      }
       const choice = keys[event.key];
       if (!choice || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
       if (!form.querySelector(`.answers [value="${choice}"]`)) return;

@@ -146,6 +146,25 @@ def test_pictures_are_equal_side_by_side_and_enlarged_by_whole_pixels(visit, wid
     assert right["x"] + right["width"] <= width
 
 
+def test_large_pictures_are_shrunk_alike_and_shown_in_full_size_together(visit):
+    page = start(visit(published(experiment=experiment(2, size=700)), viewport={"width": 900, "height": 700}))
+    ready(page, 1, 2)
+    left, right = boxes(page, ".picture img")
+    assert left["width"] == right["width"] < 700
+
+    page.keyboard.press("z")
+    page.locator(".picture img").first.hover(position={"x": 10, "y": 10})
+    looks = page.locator(".picture img").evaluate_all(
+        "images => images.map(i => [getComputedStyle(i).objectFit, getComputedStyle(i).objectPosition])"
+    )
+
+    assert looks[0] == looks[1]
+    assert looks[0][0] == "none" and looks[0][1] != "50% 50%"
+    assert boxes(page, ".picture img") == [left, right]
+    page.keyboard.press("ArrowLeft")
+    ready(page, 2, 2)
+
+
 def test_without_a_script(visit):
     page = start(visit(published(2), java_script_enabled=False))
 

@@ -39,7 +39,8 @@ def experiment(
     steps: tuple[int, ...] = (20,),
     treatments: tuple[str, ...] = ("se2p",),
     labels: int | None = None,
-    treatment_size: int = 32,
+    size: int = 32,
+    treatment_size: int | None = None,
 ) -> Experiment:
     """An experiment whose images are all made. labels: items share that many class labels."""
     number = next(_number)
@@ -64,7 +65,7 @@ def experiment(
         for item in items:
             images = []
             for condition in conditions:
-                side = 32 if condition.position == 0 else treatment_size
+                side = size if condition.position == 0 else treatment_size or size
                 content = png(next(_number), side, side)
                 sha256 = hashlib.sha256(content).hexdigest()
                 image = Image.objects.create(

@@ -191,6 +191,22 @@ def test_a_full_study_tells_so_with_a_code_of_its_own():
     assert Participant.objects.filter(seat__isnull=False).count() == 1
 
 
+def test_who_comes_too_late_goes_back_with_the_code_for_it():
+    study = published(
+        2,
+        people=1,
+        entry="prolific",
+        code_full="LATE",
+        return_url="https://site.invalid/done?cc={code}&id={id}",
+    )
+    Person(study, "?PROLIFIC_PID=first").start()
+
+    late = Person(study, "?PROLIFIC_PID=a/b").join()
+
+    assert late.code == "LATE"
+    assert 'href="https://site.invalid/done?cc=LATE&amp;id=a%2Fb"' in late.html
+
+
 def test_a_paused_study_takes_nobody_new_and_lets_who_began_finish():
     study = published(2)
     person = Person(study).start()
