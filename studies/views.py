@@ -4,6 +4,7 @@ A GET changes nothing. Every POST is checked for size and type before anything r
 303 to a form and 200 with JSON to a script.
 """
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -42,6 +43,8 @@ from studies.refusals import (
     Withdrawn,
     WrongType,
 )
+
+log = logging.getLogger(__name__)
 
 COOKIE = "evalsite-person"
 COOKIE_SECONDS = 60 * 24 * 3600
@@ -324,8 +327,13 @@ def picture(request: HttpRequest, slug: str, address: str) -> HttpResponse:
         raise NotFound
     image, spoilt = pages.image_of(shown.pair, getattr(shown, read[1]))
     copy = Presentation.objects.get(protocol=shown.participant.protocol_id, image=image, spoilt=spoilt)
-    with default_storage.open(copy.file) as file:
-        return pages.picture(file.read())
+    try:
+        with default_storage.open(copy.file) as file:
+            return pages.picture(file.read())
+    except FileNotFoundError as error:
+        # The page says that the picture did not arrive and asks again; somebody has to bring it back.
+        log.error("The presentation copy %s has vanished from the image storage", copy.file)
+        raise NotFound from error
 
 
 @require_safe

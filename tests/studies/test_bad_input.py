@@ -1,13 +1,15 @@
 """Whatever is sent: the right status, a page that says what to do, nothing written, never a 500."""
 
+import re
 from datetime import timedelta
 
 import pytest
+from django.core.files.storage import default_storage
 from django.test import Client
 from django.utils import timezone
 
 from studies import enrolment, protocol
-from studies.models import Attempt, Participant, Study, Vote
+from studies.models import Attempt, Participant, Presentation, Study, Vote
 from studies.refusals import Refused
 from tests.studies.factories import Person, draft, published
 
@@ -254,6 +256,16 @@ def test_who_comes_back_after_the_seat_went_on_is_told_so():
     assert "Your time is over" in refused.content.decode()
     assert other.finish().row.seat == person.row.seat
     assert person.row.votes.count() == 1
+
+
+def test_a_picture_whose_file_has_vanished_is_not_found_and_logged(caplog):
+    person = Person(published(2)).start()
+    address = re.search(r'<img src="([^"]+)"', person.html)[1]
+    for file in Presentation.objects.values_list("file", flat=True):
+        default_storage.delete(file)
+
+    assert person.client.get(address).status_code == 404
+    assert "has vanished from the image storage" in caplog.text
 
 
 def test_every_refusal_has_words_of_its_own():
