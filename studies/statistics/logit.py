@@ -64,7 +64,7 @@ def fit(design: Array, counts: Array, available: NDArray[np.bool_]) -> Fit:
         centred = design - mean[:, None]
         gradient = np.einsum("ma,mak->k", counts, centred)
         weighted = (p * total)[..., None] * centred
-        information = np.einsum("mak,mal->kl", weighted, centred)
+        information = weighted.reshape(-1, len(theta)).T @ centred.reshape(-1, len(theta))
         if np.abs(gradient).max(initial=0) <= TOLERANCE * max(1.0, float(counts.sum())):
             return Fit(theta, information, centred.reshape(-1, design.shape[2]))
         try:

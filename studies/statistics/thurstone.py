@@ -108,7 +108,7 @@ def _fit(x: Array, counts: Array, ties: bool) -> tuple[Array, Array, Array]:
     for _ in range(1000):
         scores = slope / p[..., None]
         gradient = np.einsum("ma,mak->k", counts, scores)
-        information = np.einsum("m,mak,mal->kl", total, scores, slope)
+        information = (total[:, None, None] * scores).reshape(-1, k).T @ slope.reshape(-1, k)
         if np.abs(gradient).max(initial=0) <= TOLERANCE * max(1.0, float(counts.sum())):
             return theta, information, scores.reshape(-1, k)
         step, before = np.linalg.solve(information, gradient), value(p)
