@@ -8,7 +8,7 @@ figures everywhere. Its keys are documented in docs/statistics.md; what can't be
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,11 @@ from studies.statistics.exclusions import Rules
 from studies.statistics.intervals import Estimand, Preference, preference, wilson
 from studies.statistics.looks import Spending, boundaries, confidence_sequence
 from studies.statistics.pairs import clustering, components, tally
-from studies.statistics.random_effects import Spread, random_effects
 from studies.statistics.thurstone import jod
 from studies.statistics.votes import CHOICES, KINDS, MAIN, MODES, REPEAT, Votes, place, second_vote
+
+if TYPE_CHECKING:
+    from studies.statistics.random_effects import Spread
 
 MOST_BLOCKS = 1000
 MOST_CONDITIONS = 1000
@@ -107,6 +109,8 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
 
 def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
     """The SDs of people and items on the logit scale for each block and treatment, as planning needs them."""
+    from studies.statistics.random_effects import random_effects  # with scipy.optimize, slow to import
+
     chosen = options or Options()
     counted = votes.only(np.isin(votes.mode, [MODES.index(mode) for mode in chosen.modes]))
     if chosen.rules is not None:
@@ -133,7 +137,7 @@ def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
     return found
 
 
-def _spread(spread: Spread | None) -> dict[str, Any] | None:
+def _spread(spread: "Spread | None") -> dict[str, Any] | None:
     if spread is None:
         return None
     unbounded = None if spread.high is not None else "high: the votes set no upper bound"

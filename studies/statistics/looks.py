@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from studies.statistics.clusters import codes
 from studies.statistics.intervals import Labels
@@ -63,6 +63,8 @@ def boundaries(
 
 def _crossing(nodes: np.ndarray, mass: np.ndarray, sd: float, target: float) -> float:
     """The |B| that the paths at `nodes` pass with probability `target` after a normal step."""
+    from scipy import optimize  # half a second to import, for a few planned looks
+
     outside: Callable[[float], float] = lambda b: float(  # noqa: E731
         mass @ (special.ndtr((nodes - b) / sd) + special.ndtr((-b - nodes) / sd)) - target
     )

@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linprog
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
@@ -147,6 +146,9 @@ def separated(design: Array, counts: Array, available: NDArray[np.bool_]) -> boo
                 rows.append(design[seen, chosen] - design[seen, other])
     if not rows:
         return True
+    # Half a second to import, for votes that are rarely so one-sided.
+    from scipy.optimize import linprog
+
     z = np.unique(np.concatenate(rows), axis=0)
     found = linprog(-z.sum(axis=0), A_ub=-z, b_ub=np.zeros(len(z)), bounds=(-1, 1), method="highs")
     return bool(-found.fun > 1e-7)
