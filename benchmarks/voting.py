@@ -85,9 +85,7 @@ def _run(said: argparse.Namespace, folder: Path) -> None:
     print(f"whole trials         {whole.rate:8.0f} a second   (page, two pictures, vote)")
     print(f"  trial page         {'':8}            p99 {1000 * whole.p99('page'):6.0f} ms")
     print(f"  vote               {'':8}            p99 {1000 * whole.p99('vote'):6.0f} ms")
-    print(
-        f"queries              vote {queries['vote']}, trial page {queries['page']} (transactions apart)"
-    )
+    print(f"queries              vote {queries['vote']}, trial page {queries['page']} (transactions apart)")
     errors = bare.errors + votes.errors + whole.errors
     print(f"errors               {len(errors):8}   {errors[0] if errors else ''}")
     if errors:

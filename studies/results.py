@@ -4,13 +4,15 @@ The primary set: every main vote of people who consented, in the live mode, drop
 out are those whom a rule frozen with the protocol excludes, and those who took their answers back.
 """
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from django.db.models import Count, Q, QuerySet
 
 from studies.models import Block, Choice, Kind, Mode, Participant, Question, Shows, Study, Vote
+from studies.statistics.decisions import Verdict, holm, verdict
 from studies.statistics.intervals import Estimand, Preference, preference
 
 WORTH = {Shows.TREATMENT.value: 1.0, Shows.BASELINE.value: 0.0}
@@ -38,11 +40,35 @@ class Result:
 
     block: Block
     question: Question
-    preference: Preference
+    preference: Preference  # on items like these
+    these_items: Preference
     wins: int
     ties: int
     losses: int
     versions: tuple[int, ...]  # of the protocol, under which the votes were cast
+    margin: float  # of equivalence, frozen with the protocol
+    holm_p: float | None = None  # over all blocks and questions
+    verdict: Verdict | None = None
+
+    def judged(self, holm_p: float | None) -> "Result":
+        """The same with its place among the others: Holm's p and the verdict that follows."""
+        return replace(self, holm_p=holm_p, verdict=verdict(self.preference, holm_p, self.margin))
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words; undecided is never worded as equal."""
+        treatment, baseline = self.block.treatment.name, self.block.baseline.name
+        reach = f"{100 * (0.5 - self.margin):.0f}\u2009% to {100 * (0.5 + self.margin):.0f}\u2009%"
+        match self.verdict:
+            case Verdict.EQUIVALENT:
+                return f"Equivalent: the 90 % interval lies within {reach}."
+            case Verdict.BETTER:
+                return f"People prefer {treatment} to {baseline} (Holm's p below .05)."
+            case Verdict.WORSE:
+                return f"People prefer {baseline} to {treatment} (Holm's p below .05)."
+            case Verdict.UNDECIDED:
+                return "Undecided: the votes show neither a preference nor that there is none."
+        return "No verdict: there is no interval."
 
     @property
     def caption(self) -> str:
@@ -89,8 +115,10 @@ def primary_votes(study: Study) -> QuerySet[Vote]:
     ).exclude(participant__state__in=[Participant.State.EXCLUDED, Participant.State.WITHDRAWN])
 
 
-def results(study: Study, estimand: Estimand = Estimand.ITEMS_LIKE_THESE) -> list[Result]:
+def results(study: Study) -> list[Result]:
     """A result for each block and question, in their order."""
+    newest = study.protocols.first()
+    margin = float(json.loads(newest.document)["analysis"]["margin"] if newest else study.margin)
     rows = np.array(
         primary_votes(study).values_list(
             "trial__block", "trial__question", "participant", "trial__pair__item", "trial__pair__item__label",
@@ -98,22 +126,24 @@ def results(study: Study, estimand: Estimand = Estimand.ITEMS_LIKE_THESE) -> lis
         ),
         dtype=object,
     ).reshape(-1, 9)  # fmt: skip
-    return [
-        _result(block, question, rows[(rows[:, 0] == block.pk) & (rows[:, 1] == question.pk)], estimand)
+    found = [
+        _result(block, question, rows[(rows[:, 0] == block.pk) & (rows[:, 1] == question.pk)], margin)
         for block in study.blocks.select_related("model", "baseline", "treatment")
         for question in study.questions.all()
     ]
+    adjusted = holm([result.preference.p for result in found])
+    return [result.judged(p) for result, p in zip(found, adjusted, strict=True)]
 
 
-def _result(block: Block, question: Question, rows: np.ndarray, estimand: Estimand) -> Result:
+def _result(block: Block, question: Question, rows: np.ndarray, margin: float) -> Result:
     y = outcomes(rows[:, 6], rows[:, 7])
+    people, items = rows[:, 2].astype(np.int64), rows[:, 3].astype(np.int64)
     unit, clusters = sampled_unit(rows[:, 3], rows[:, 4], rows[:, 5])
-    found = preference(
-        y, rows[:, 2].astype(np.int64), rows[:, 3].astype(np.int64),
-        None if unit == ITEM else clusters, estimand=estimand, unit=unit,
-    )  # fmt: skip
+    like_these = preference(y, people, items, None if unit == ITEM else clusters, unit=unit)
+    these = preference(y, people, items, estimand=Estimand.ITEMS)
     wins, ties, losses = (int((y == worth).sum()) for worth in (1, 0.5, 0))
-    return Result(block, question, found, wins, ties, losses, tuple(sorted(set(rows[:, 8]))))
+    versions = tuple(sorted(set(rows[:, 8])))
+    return Result(block, question, like_these, these, wins, ties, losses, versions, margin)
 
 
 def outcomes(left: Iterable[str], choice: Iterable[str]) -> np.ndarray:

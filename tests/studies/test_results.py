@@ -9,6 +9,7 @@ import pytest
 from studies import export, protocol, results
 from studies.models import Participant, Study, Vote
 from studies.statistics import table
+from studies.statistics.decisions import holm
 from studies.statistics.intervals import preference
 from tests.studies.factories import Person, draft, experiment, published
 
@@ -133,3 +134,39 @@ def test_outcomes_follow_the_side_of_the_treatment():
     )
 
     assert np.array_equal(found, [1, 0, 0, 0.5])
+
+
+def test_holms_p_is_taken_over_all_blocks():
+    study = voted(published(experiment=experiment(3, steps=(10, 20)), people=3, blind=False))
+
+    found = results.results(study)
+
+    assert [result.holm_p for result in found] == holm([result.preference.p for result in found])
+    assert [result.these_items.estimand for result in found] == ["items", "items"]
+
+
+@pytest.mark.parametrize(
+    ("share", "margin", "sentence"),
+    [
+        (0.9, 0.05, "People prefer se2p to baseline (Holm's p below .05)."),
+        (0.1, 0.05, "People prefer baseline to se2p (Holm's p below .05)."),
+        (0.5, 0.05, "Undecided: the votes show neither a preference nor that there is none."),
+        (0.5, 0.45, "Equivalent: the 90 % interval lies within 5\u2009% to 95\u2009%."),
+    ],
+)
+def test_the_verdict_is_said_in_words_by_the_frozen_margin(share, margin, sentence):
+    study = published(2)
+    y = np.random.default_rng(0).random(400) < share
+    person, item = np.divmod(np.arange(400), 20)
+    found = preference(y.astype(float), person, item)
+    block, question = study.blocks.get(), study.questions.get()
+
+    result = results.Result(block, question, found, found, 0, 0, 0, (1,), margin).judged(found.p)
+
+    assert result.sentence == sentence
+
+
+def test_without_votes_there_is_no_verdict():
+    (result,) = results.results(published(2, blind=False))
+
+    assert (result.verdict, result.sentence) == (None, "No verdict: there is no interval.")
