@@ -151,9 +151,9 @@ class Ddpm:
                 f"`DDPMScheduler`, seed {SEED}, not selected.\n\n![samples](samples.png)"
             ),
             limits=(
-                "An hour or so on a CPU teaches it the colours of flowers and meadows and blurred blossoms, not "
-                "petals. It is for trying out samplers and the platform, not for making pictures of flowers. "
-                "It gives back what photo sites show of flowers, with their bias."
+                "An hour or so on a CPU teaches it the colours of flowers and meadows and blurred blossoms, "
+                "not petals. It is for trying out samplers and the platform, not for making pictures of "
+                "flowers. It gives back what photo sites show of flowers, with their bias."
             ),
         )
 
