@@ -49,3 +49,6 @@ bench-coverage: $(STAMP)  ## how often the intervals cover, by simulation
 
 bench-analysis: $(STAMP)  ## the analysis of a million votes
 	$(RUN) -m benchmarks.analysis
+
+bench-voting: $(STAMP)  ## 200 people voting at once, beside a bare INSERT
+	$(RUN) -m benchmarks.voting
