@@ -254,7 +254,7 @@ def plan(found: dict[str, Any]) -> list[RenderableType]:
         if "reason" in entry:
             notes.append(f"{name}: {entry['reason']}")
         size = entry["design"]
-        for estimand in Estimand:
+        for estimand in (Estimand.ITEMS_LIKE_THESE, Estimand.ITEMS):
             precision = entry[str(estimand)]
             if precision is None:
                 continue

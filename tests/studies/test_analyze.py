@@ -68,6 +68,21 @@ def test_it_needs_neither_database_nor_redis_and_reads_a_pipe(file):
     assert json.loads(done.stdout)["blocks"]["all"]["n_votes"] == 48
 
 
+def test_a_reader_that_leaves_early_is_no_failure(file):
+    path = file(
+        *(f"{b},{row}" for b in range(60) for row in rows(people=3, items=3)), header=f"block,{HEADER}"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "analyze", str(path), "--json"],
+        cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_what_is_refused_is_one_line_and_status_one(file, capsys):
     assert status("analyze", file("ann,1,a,b,sideways")) == 1
 
