@@ -32,10 +32,6 @@ def test_it_needs_no_database_and_shows_a_table():
     assert "margin in reach" in shown
 
 
-def test_the_same_design_has_the_same_plan():
-    assert planned(*PAPER) == planned(*PAPER)
-
-
 def test_a_design_that_cannot_be_is_refused():
     with pytest.raises(CommandError, match="30 trials on 25 items"):
         planned("--participants", "33", "--trials", "30", "--items", "25")
