@@ -504,9 +504,9 @@ class Checkpoint(models.Model):
 
 
 class AuditEntry(models.Model):
-    """What a researcher did to a study."""
+    """What a researcher did to a study. It goes only with a draft; a published study can't be deleted."""
 
-    study = models.ForeignKey(Study, models.PROTECT, related_name="audit")
+    study = models.ForeignKey(Study, models.CASCADE, related_name="audit")
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     action = models.CharField(max_length=40)
     detail = models.JSONField(default=dict)

@@ -19,7 +19,7 @@ from unfold.decorators import display
 from studies import audit, exclusion, export, protocol, recruitment, results, seats
 from studies.admin.forms import BlockForm, BlockFormSet, QuestionForm, StudyForm, UnblindForm
 from studies.admin.recruit import LinksForm, links_csv
-from studies.models import Block, Mode, Question, Study
+from studies.models import AuditEntry, Block, Mode, Question, Study
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
 SECONDS_A_TRIAL = protocol.SECONDS_A_TRIAL
@@ -114,6 +114,11 @@ class StudyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
         draft = obj is not None and obj.state == Study.State.DRAFT
         return draft and super().has_delete_permission(request, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """A draft takes its audit log with it, which nobody may delete otherwise."""
+        shown, counted, needed, protected = super().get_deleted_objects(objs, request)
+        return shown, counted, needed - {AuditEntry._meta.verbose_name}, protected
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
         return self.prepopulated_fields if obj is None else {}
@@ -274,6 +279,8 @@ class StudyAdmin(ModelAdmin):
 
     def recruit(self, request: HttpRequest, pk: int) -> HttpResponse:
         study = self._get(request, pk)
+        if study.state == Study.State.DRAFT:
+            return self._no_seats_yet(request, study)
         form = LinksForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             made = recruitment.make_links(
@@ -296,6 +303,8 @@ class StudyAdmin(ModelAdmin):
     def preview(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Take part as a participant would, on a seat that is never analysed."""
         study = self._get(request, pk)
+        if study.state == Study.State.DRAFT:
+            return self._no_seats_yet(request, study)
         (link,) = recruitment.make_links(study, 1, Mode.PREVIEW, request.user)
         return redirect(recruitment.link_address(study, link))
 
@@ -307,6 +316,11 @@ class StudyAdmin(ModelAdmin):
         else:
             said = "Nobody who has finished or given up breaks a rule of the protocol."
         messages.success(request, said)
+        return redirect("admin:studies_study_change", study.pk)
+
+    @staticmethod
+    def _no_seats_yet(request: HttpRequest, study: Study) -> HttpResponse:
+        messages.error(request, "A draft has no seats yet: publish the study first.")
         return redirect("admin:studies_study_change", study.pk)
 
     # --- helpers -------------------------------------------------------------------------------

@@ -182,6 +182,26 @@ def test_prolific_is_given_the_address_with_its_own_placeholders(admin_client):
     assert "?PROLIFIC_PID={{%PROLIFIC_PID%}}&amp;STUDY_ID={{%STUDY_ID%}}" in page
 
 
+def test_a_draft_can_be_deleted_with_its_log(admin_client):
+    study = draft(2)
+
+    admin_client.post(f"/admin/studies/study/{study.pk}/delete/", {"post": "yes"})
+
+    assert not Study.objects.exists()
+
+
+@pytest.mark.parametrize("page", ["recruit", "preview"])
+def test_a_draft_invites_nobody_yet(admin_client, page):
+    study = draft(2)
+
+    answer = admin_client.post(
+        f"/admin/studies/study/{study.pk}/{page}/", {"count": "1", "mode": "pilot"}, follow=True
+    )
+
+    assert "publish the study first" in answer.content.decode()
+    assert not study.invitations.exists()
+
+
 def test_a_preview_leads_into_the_study(admin_client):
     study = published(2)
 

@@ -170,7 +170,7 @@ def test_the_rules_hold_in_any_order():
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=6,
+            max_examples=4,
             stateful_step_count=24,
             phases=[Phase.generate],  # each step takes real transactions: shrinking would take minutes
             deadline=None,

@@ -33,7 +33,7 @@ def mains(seat: list[Planned], block: int, question: int = 0) -> list[Planned]:
     return [t for t in seat if (t.kind, t.block, t.question) == (MAIN, block, question)]
 
 
-some = settings(max_examples=150, deadline=None)
+some = settings(max_examples=60, deadline=None)
 
 
 @some
