@@ -360,3 +360,23 @@ def test_the_seat_of_somebody_who_enrols_twice_at_once_is_one(monkeypatch):
 
     assert enrolment.enrol(study, arrival) == first
     assert study.participants.count() == 1
+
+
+def test_an_address_that_is_no_page_says_what_to_do():
+    page = Client().get("/nothing/here/")
+
+    assert page.status_code == 404
+    assert "No page has this address" in page.content.decode()
+
+
+def test_an_error_of_the_site_says_that_answers_are_safe(monkeypatch):
+    study = published(2)
+
+    def fail(*args):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("studies.views.recruitment.arrival", fail)
+    page = Client(raise_request_exception=False).get(f"/s/{study.slug}/")
+
+    assert page.status_code == 500
+    assert "Answers that were stored are safe" in page.content.decode()
