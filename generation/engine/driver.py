@@ -65,7 +65,7 @@ def generate(
     guidance: None is the default of the family's pipeline. guided_channels: see `Guidance`.
     split: of an earlier call, to make its images again; None is all at once, or what has fitted so far.
     on_step(done, total): called after each step with the evaluations done and to do; may raise to stop.
-    Raises NotAllowed, torch.OutOfMemoryError (one evaluation does not fit), FloatingPointError.
+    Raises NotAllowed, MemoryError (one evaluation does not fit), FloatingPointError.
     """
     started = time.perf_counter()
     if not items or not conditions:
@@ -187,9 +187,9 @@ class _Pieces:
             try:
                 done = [function(slice(i, i + size)) for i in range(0, rows, size)]
                 return done[0] if len(done) == 1 else torch.cat(done)
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
                 if size == 1:
-                    raise
+                    raise MemoryError(f"Not even one image's evaluation fits into memory: {error}") from error
             # Out here the failed pass's tensors are gone with its exception.
             self.most = math.ceil(size / 2)
             torch.cuda.empty_cache()

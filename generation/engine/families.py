@@ -7,8 +7,6 @@ pipeline's name in `generation.sources`.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,30 +15,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import diffusers
-import huggingface_hub
 import torch
 import transformers
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from torch import Tensor
 
 from generation.conditions import Dtype, NotAllowed, check
 from generation.sources import BadModel, Family, describe, family_of, find_label, labels_of, read_json
 
+from .files import HubUnreachable, fetch, first_line, hashes, weights
 from .step import schedule_of
 
-_WEIGHTS = re.compile(r"(diffusion_pytorch_model|pytorch_model|model)(-\d+-of-\d+)?\.(safetensors|bin)")
-
-
-class HubUnreachable(ConnectionError):
-    """The hub could not be asked; it may pass."""
+__all__ = ["FAMILIES", "Context", "Guidance", "HubUnreachable", "Item", "Model", "Origin", "Split", "load"]
 
 
 @dataclass(frozen=True)
@@ -166,10 +151,7 @@ class Model:
     @cached_property
     def fingerprint(self) -> dict[str, str]:
         """SHA-256 of every file that the model was made from, by its path in the model's folder."""
-        folders = ["scheduler", "tokenizer", self.network, *self.others]
-        files = [self.origin.folder / "model_index.json"]
-        files += [file for name in folders for file in _used_files(self.origin.folder / name)]
-        return {str(file.relative_to(self.origin.folder)): _sha256(file) for file in files}
+        return hashes(self.origin.folder, ("scheduler", "tokenizer", self.network, *self.others))
 
     def encode(self, items: Sequence[Item], guidance: Guidance) -> Context:
         """What the network is told of each item. Raises NotAllowed for an item that the model can't take."""
@@ -195,6 +177,11 @@ class Model:
     def decode(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W), float32, 1 white and -1 black, not clamped, from x on the clean level."""
         return x
+
+    def _decoded_by(self, decoder: Any, x: Tensor) -> Tensor:
+        scaled = (x / decoder.config.scaling_factor).to(self.dtype)
+        decoded: Tensor = decoder.decode(scaled, return_dict=False)[0]
+        return decoded.float()
 
     def _forward(self, x: Tensor, t: Tensor, told: Mapping[str, Tensor]) -> Tensor:
         if self.options["graphs"]:
@@ -261,8 +248,7 @@ class LDM(Model):
         self._check_latents(self.vqvae)
 
     def decode(self, x: Tensor) -> Tensor:
-        scaled = (x / self.vqvae.config.scaling_factor).to(self.dtype)
-        return self.vqvae.decode(scaled, return_dict=False)[0].float()
+        return self._decoded_by(self.vqvae, x)
 
 
 class DiT(Model):
@@ -284,9 +270,7 @@ class DiT(Model):
         return Context({"class_labels": labels}, blank, guidance)
 
     def decode(self, x: Tensor) -> Tensor:
-        return self.vae.decode((x / self.vae.config.scaling_factor).to(self.dtype), return_dict=False)[
-            0
-        ].float()
+        return self._decoded_by(self.vae, x)
 
 
 class StableDiffusion(Model):
@@ -326,9 +310,7 @@ class StableDiffusion(Model):
         )
 
     def decode(self, x: Tensor) -> Tensor:
-        return self.vae.decode((x / self.vae.config.scaling_factor).to(self.dtype), return_dict=False)[
-            0
-        ].float()
+        return self._decoded_by(self.vae, x)
 
     def _read(self, prompts: list[str]) -> tuple[Tensor, tuple[str, ...]]:
         """(B, tokens, width) of the text encoder, and a warning for each prompt that it cuts."""
@@ -374,7 +356,7 @@ def load(
     if found.path is not None:
         folder, commit = found.path, ""
     else:
-        folder, commit = _fetch(source, found.revision)
+        folder, commit = fetch(source, found.revision, _parts)
     index = read_json(folder / "model_index.json")
     cls = FAMILIES[family_of(index, source)]
     origin = Origin(source, commit, folder, labels_of(folder, index, cls.family))
@@ -385,6 +367,11 @@ def load(
         raise
     except ValueError as error:
         raise BadModel(f"{source}: {error}") from error
+
+
+def _parts(family: Family) -> tuple[str, ...]:
+    """The components of a family that are used."""
+    return (FAMILIES[family].network, *FAMILIES[family].others)
 
 
 def _device(name: str, *, graphs: bool) -> torch.device:
@@ -403,7 +390,7 @@ def _pipeline(cls: type[Model], origin: Origin, index: Mapping[str, Any], dtype:
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
         library.utils.logging.set_verbosity_error()
-    parts = {name: _component(origin, name, index.get(name), dtype) for name in (cls.network, *cls.others)}
+    parts = {name: _component(origin, name, index.get(name), dtype) for name in _parts(cls.family)}
     left_out = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
     extra = {**left_out, "requires_safety_checker": False} if cls is StableDiffusion else {}
     try:
@@ -426,7 +413,7 @@ def _component(origin: Origin, name: str, named: Any, dtype: torch.dtype) -> Any
     cls = getattr(library[named[0]], str(named[1]), None)
     if cls is None:
         raise BadModel(f"{origin.source}: {named[0]} has no {named[1]}, which {name} is said to be.")
-    if not _weights(origin.folder / name):
+    if not weights(origin.folder / name):
         raise BadModel(f"{origin.source}: no weights in {name}/ (a .safetensors or .bin file is needed).")
     try:
         part, report = cls.from_pretrained(
@@ -441,13 +428,7 @@ def _component(origin: Origin, name: str, named: Any, dtype: torch.dtype) -> Any
 
 
 def _broken(origin: Origin, name: str, error: Exception) -> BadModel:
-    return BadModel(
-        f"{origin.source}: {name} cannot be loaded ({type(error).__name__}: {_first_line(error)})"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    return BadModel(f"{origin.source}: {name} cannot be loaded ({type(error).__name__}: {first_line(error)})")
 
 
 def _scheduler(own: Any) -> Any:
@@ -466,72 +447,3 @@ def _accelerated(net: torch.nn.Module, *, compiled: bool, graphs: bool) -> Calla
     if compiled:
         return torch.compile(net, mode="reduce-overhead" if graphs else "default", dynamic=False)
     return torch.compile(net, backend="cudagraphs", dynamic=False) if graphs else net
-
-
-def _fetch(hub_id: str, revision: str) -> tuple[Path, str]:
-    """The hub model's folder in the local cache, and its commit. Raises BadModel, HubUnreachable."""
-    huggingface_hub.utils.logging.set_verbosity_error()  # the error is told once, by us
-    try:
-        index = Path(hf_hub_download(hub_id, "model_index.json", revision=revision or None))
-        folder, commit = index.parent, index.parent.name
-        cls = FAMILIES[family_of(read_json(index), hub_id)]  # before gigabytes are fetched
-        parts = (cls.network, *cls.others)
-        texts = ["labels.json", "scheduler/*", "tokenizer/*", *(f"{name}/*.json" for name in parts)]
-        _snapshot(hub_id, commit, texts + _weight_patterns(parts, "safetensors"))
-        if bare := [name for name in parts if not _weights(folder / name)]:
-            _snapshot(hub_id, commit, _weight_patterns(bare, "bin"))
-        if bare := [name for name in parts if not _weights(folder / name)]:
-            # From half a cache and no hub a snapshot comes back as it is; this says which it was.
-            hf_hub_download(hub_id, f"{bare[0]}/diffusion_pytorch_model.safetensors", revision=commit)
-    except (LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
-        raise _unreachable(hub_id) from error
-    except GatedRepoError as error:
-        raise BadModel(
-            f"{hub_id}: its owner grants access by request; ask there and set HF_TOKEN."
-        ) from error
-    except RevisionNotFoundError as error:
-        raise BadModel(f"{hub_id}: the hub has no revision {revision!r} of it.") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise BadModel(f"{hub_id}: the hub has no such model (a private one needs HF_TOKEN).") from error
-    except EntryNotFoundError as error:
-        raise BadModel(
-            f"{hub_id}: lacks model_index.json or weights, so it is no pipeline of diffusers."
-        ) from error
-    except OSError as error:
-        raise _unreachable(hub_id, _first_line(error)) from error
-    return folder, commit
-
-
-def _snapshot(hub_id: str, commit: str, patterns: list[str]) -> None:
-    huggingface_hub.snapshot_download(hub_id, revision=commit, allow_patterns=patterns)
-
-
-def _weight_patterns(parts: Sequence[str], kind: str) -> list[str]:
-    """Whole and sharded weight files, but no variants (fp16, non_ema), which have a dot more."""
-    stems = ("diffusion_pytorch_model", "model", "pytorch_model")
-    return [f"{part}/{stem}{tail}.{kind}" for part in parts for stem in stems for tail in ("", "-*-of-*")]
-
-
-def _unreachable(hub_id: str, why: str = "no answer, and it is not in the local cache") -> HubUnreachable:
-    return HubUnreachable(
-        f"{hub_id}: the hub cannot be reached ({why}). Name a local folder instead, or set HF_HOME to a cache"
-        " that holds the model."
-    )
-
-
-def _used_files(folder: Path) -> list[Path]:
-    """Configs and weights of a component."""
-    texts = [file for file in folder.glob("*") if file.suffix in (".json", ".txt")]
-    return sorted(_weights(folder) + texts)
-
-
-def _weights(folder: Path) -> list[Path]:
-    """A component's weight files: .bin only where there is no .safetensors, and no variants."""
-    found = [file for file in folder.glob("*") if _WEIGHTS.fullmatch(file.name)]
-    safe = [file for file in found if file.suffix == ".safetensors"]
-    return safe or found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -101,7 +101,7 @@ class Command(BaseCommand):
             self._generate(options)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The same command goes on from here.") from None
-        except (NotAllowed, BadModel, BadFolder, ConnectionError, FloatingPointError) as error:
+        except (NotAllowed, BadModel, BadFolder, ConnectionError, FloatingPointError, MemoryError) as error:
             raise CommandError(" ".join(str(error).split())) from error
         except OSError as error:
             raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from error
