@@ -33,7 +33,7 @@ def prepare(meanwhile: Callable[[], None]) -> Study:
     study = Study.objects.filter(slug=SLUG).first()
     if study is None:
         study = protocol.create(
-            title="Which flowers look better?", slug=SLUG, experiment=pictures, people=PEOPLE
+            title="Which flowers look better?", slug=SLUG, experiment=pictures, people=PEOPLE, blind=False
         )
     if study.state == Study.State.DRAFT:
         protocol.publish(study)
