@@ -19,7 +19,7 @@ $(STAMP): requirements/all.txt requirements/installer.txt pyproject.toml
 		{ echo "$(PYTHON) can't make an environment: install its venv module (Debian: apt install $(PYTHON)-venv)."; rm -rf .venv; exit 1; }
 	@echo "Installing into .venv (about 6 GB with PyTorch; a minute or two, longer on a slow line)"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.txt
-	@.venv/bin/uv pip sync --python $(RUN) --require-hashes requirements/all.txt
+	@.venv/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements/all.txt
 	@.venv/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -82,6 +82,7 @@ def _run(port: int) -> None:
         Child("worker", processes.worker(), how=signal.SIGQUIT),
         Child("beat", processes.beat(str(FOLDER / "beat"))),
     ]
+    say("Preparing the database and the pages")
     _manage("migrate", "--verbosity", "0")
     _manage("collectstatic", "--noinput", "--verbosity", "0")
     password = _password()
@@ -90,10 +91,14 @@ def _run(port: int) -> None:
             child.keep_running()
         _wait_for_web(port)
         say(f"Admin:      http://127.0.0.1:{port}/admin/   name {ADMIN}   password {password}")
+        say("Making the pictures of the demo study; the admin shows them as they come")
         from evalsite import demo_study  # it needs Django, which is set up by now
 
-        study = demo_study.prepare(lambda: _tend(children))
-        say(f"Demo study: http://127.0.0.1:{port}{study.get_absolute_url()}")
+        try:
+            study = demo_study.prepare(lambda: _tend(children))
+            say(f"Demo study: http://127.0.0.1:{port}{study.get_absolute_url()}")
+        except demo_study.Failed as error:
+            say(f"No demo study: {error} The admin works all the same.")
         say("Everything runs. Ctrl-C stops it; `make demo` goes on from here.")
         while True:
             _tend(children)

@@ -65,8 +65,13 @@ def wait(experiment: Experiment, meanwhile: Callable[[], None]) -> None:
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns) as bars:
         made, scored = bars.add_task("Images made"), bars.add_task("Images scored")
+        last = None
         while True:
             now = progress.of(experiment)
+            if not bars.console.is_terminal and now.made != last:
+                # A log gets a line where a terminal gets a moving bar.
+                print(f"{now.made} of {now.images} images made, {now.scored} scored", flush=True)
+                last = now.made
             bars.update(made, completed=now.made, total=now.images)
             bars.update(scored, completed=now.scored, total=now.images)
             if now.done:

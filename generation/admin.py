@@ -19,8 +19,10 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from generation import control, planning, progress, tasks
+from generation.conditions import Recipe
 from generation.forms import ExperimentForm, ModelForm
 from generation.models import Experiment, Image, ImageModel, Pair, Score
+from generation.scoring.names import METRICS
 from generation.storage import image_file
 
 CONTROLS: dict[str, tuple[Callable[[Experiment], object], str]] = {
@@ -257,11 +259,12 @@ class PairAdmin(ModelAdmin):
     def scores_list(self, pair: Pair) -> SafeString:
         before = {score.metric: score.value for score in pair.baseline.scores.all()}
         rows = [
-            (score.metric, f"{before[score.metric]:.3f} → {score.value:.3f}")
+            (score.metric, f"{before[score.metric]:.3g} → {score.value:.3g}")
             for score in pair.treatment.scores.all()
             if score.metric in before
-        ] + [(score.metric, f"{score.value:.3f}") for score in pair.scores.all()]
-        return format_html_join("", "<div>{} {}</div>", rows)
+        ] + [(score.metric, f"{score.value:.3g}") for score in pair.scores.all()]
+        worded = [(METRICS[name].words if name in METRICS else "", name, value) for name, value in rows]
+        return format_html_join("", '<div title="{}">{} {}</div>', worded)
 
 
 @require_GET
@@ -306,4 +309,7 @@ def _pictures(pair: Pair, size: int) -> SafeString:
 
 
 def _words(recipe: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in recipe.items())
+    """The sampler and every parameter that it reads, defaults too: what was run has to stand on the page."""
+    found = Recipe.from_json(recipe)
+    taken = {name: getattr(found, name) for name in found.takes()} | {"steps_factor": found.steps_factor}
+    return ", ".join([found.sampler, *(f"{name} {value}" for name, value in taken.items())])

@@ -158,7 +158,7 @@ def _working_on(chunk: Chunk) -> Iterator[Progress]:
         claims.give_back(chunk, str(error), may_pass=False)
     except Exception as error:
         log.exception("Chunk %s failed and will be tried again.", chunk.pk)
-        claims.give_back(chunk, f"{type(error).__name__}: {error}", may_pass=True)
+        claims.give_back(chunk, str(error) or type(error).__name__, may_pass=True)
     finally:
         heart.ended.set()
         heart.join()

@@ -27,9 +27,10 @@ QUESTION = "Which picture looks better?"
 CONSENT = """\
 You will see pairs of pictures made by a computer and say for each pair which one you like better.
 
-- It takes about **{minutes} minutes**. There are {trials} pairs.
-- Nothing about you is stored but your answers and how long each took.
-- You may stop at any time by closing the page, or take your answers back with the link below each page.
+- It takes about **{minutes} min**. There are {trials} pairs.
+- We store your answers, when you gave them and how long each took, the size of your screen, whether the page
+  was hidden, and pictures that did not arrive. We do not ask for your name.
+- You may stop at any time by closing the page. A link below the pages that follow takes your answers back.
 """
 INSTRUCTIONS = """\
 You see two pictures side by side. Choose the one that looks better to you.

@@ -33,7 +33,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("clipped", "image", "1", "lower", "share of pixels with a channel at 0 or 255"),
         Metric("high_frequency", "image", "1", "none", "share of luma's energy in the finest octave"),
         Metric(
-            "drift", "pair", "1", "higher", "CLIP similarity of the pair's images, -1 to 1; 1 is the same"
+            "drift", "pair", "2", "higher", "CLIP similarity of the pair's images, -1 to 1; 1 is the same"
         ),
     )
 }

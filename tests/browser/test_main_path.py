@@ -125,7 +125,7 @@ def see_result(page: Page) -> None:
     page.goto(f"/admin/studies/study/{study.pk}/close/")
     page.click("button:has-text('Close the study')")
     page.goto(f"/admin/studies/study/{study.pk}/results/")
-    expect(page.locator("body")).to_contain_text("preferred se2p")
+    expect(page.locator("body")).to_contain_text("for se2p (a tie counts half)")
     shot(page, "results")
 
     with page.expect_download() as download:
