@@ -43,11 +43,10 @@ def test_from_an_experiment_to_a_result(running, researcher, browser):
     starter()
     make_experiment(researcher)
     publish_study(researcher)
-    code = take_part(browser, running)
-    vote_count = Vote.objects.count()
+    codes = {take_part(browser, running, choice) for choice in ("left", "right")}
 
-    assert code
-    assert vote_count == 4
+    assert len(codes) == 2
+    assert Vote.objects.count() == 8
     see_result(researcher)
 
 
@@ -93,8 +92,8 @@ def publish_study(page: Page) -> None:
     assert Study.objects.get().state == "live"
 
 
-def take_part(browser, running: Site) -> str:
-    """A person without JavaScript: plain forms are enough. Returns the completion code."""
+def take_part(browser, running: Site, choice: str) -> str:
+    """A person without JavaScript, who always chooses the same side. Returns the completion code."""
     person = browser.new_context(java_script_enabled=False, base_url=running.address).new_page()
     person.set_default_timeout(PATIENCE_MS)
     person.goto("/s/which-flowers-look-better/")
@@ -113,7 +112,7 @@ def take_part(browser, running: Site) -> str:
         sources = person.locator("img").evaluate_all("images => images.map(i => [i.src, i.naturalWidth])")
         assert [width for _, width in sources] == [32, 32]
         assert not [s for s, _ in sources if "baseline" in s or "se2p" in s]
-        person.click(".answers button[value=left]")
+        person.click(f".answers button[value={choice}]")
     shot(person, "end")
     return person.locator("#code").inner_text()
 
@@ -132,10 +131,11 @@ def see_result(page: Page) -> None:
         page.click("text=Votes as CSV")
     rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
     assert list(rows[0])[:5] == ["participant", "item", "left", "right", "choice"]
-    assert len(rows) == 4
-    assert {row["choice"] for row in rows} == {"left"}
+    assert len(rows) == 8
+    assert sorted(row["choice"] for row in rows) == ["left"] * 4 + ["right"] * 4
     assert all({row["left"], row["right"]} == {"baseline", "se2p"} for row in rows)
-    # Sides are balanced within a person, so one who always answers "left" has no preference.
-    assert sum(row["left"] == "se2p" for row in rows) == 2
-    assert Participant.objects.get().votes.count() == 4
-    expect(page.locator("body")).to_contain_text("50")
+    # Sides are balanced within a person, so one who always chooses the same side has no preference.
+    assert sum(row[row["choice"]] == "se2p" for row in rows) == 4
+    assert [person.votes.count() for person in Participant.objects.all()] == [4, 4]
+    expect(page.locator("body")).to_contain_text("50.0 %")
+    expect(page.locator("body")).to_contain_text("95 % interval")

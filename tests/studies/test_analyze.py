@@ -131,7 +131,8 @@ def test_tables_for_a_reader(file):
     assert "items like these" in shown
 
 
-def test_names_cannot_reach_the_terminal_or_its_markup(file):
+def test_names_cannot_reach_the_terminal_or_its_markup(file, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # so that no name is broken over lines
     out = io.StringIO()
     evil = [row.replace("se2p", "[red]\x1b[2Jse2p") for row in rows()]
     call_command("analyze", str(file(*evil)), stdout=out)
