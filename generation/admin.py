@@ -19,7 +19,6 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from generation import control, planning, progress, tasks
-from generation.conditions import Recipe
 from generation.forms import ExperimentForm, ModelForm
 from generation.models import Experiment, Image, ImageModel, Pair, Score
 from generation.scoring.names import METRICS
@@ -309,7 +308,5 @@ def _pictures(pair: Pair, size: int) -> SafeString:
 
 
 def _words(recipe: dict[str, Any]) -> str:
-    """The sampler and every parameter that it reads, defaults too: what was run has to stand on the page."""
-    found = Recipe.from_json(recipe)
-    taken = {name: getattr(found, name) for name in found.takes()} | {"steps_factor": found.steps_factor}
-    return ", ".join([found.sampler, *(f"{name} {value}" for name, value in taken.items())])
+    """A recipe in words, without what is left to the model."""
+    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)

@@ -263,8 +263,14 @@ class Parameters:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict of the sampler and all that differs from the defaults; equal for equal parameters."""
-        found = {"sampler": self.sampler.value, **self.differs()}
+        """A plain dict of the sampler and all that it reads; equal for equal parameters.
+
+        Defaults are written out: what was run must not change its meaning when a default does.
+        """
+        read = {*self.takes(), "steps", "steps_factor", "spacing"}
+        found = {"sampler": self.sampler.value} | {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name in read
+        }
         return {
             k: v.value if isinstance(v, StrEnum) else list(v) if isinstance(v, tuple) else v
             for k, v in found.items()

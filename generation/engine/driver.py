@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from generation import __version__
 from generation.conditions import Condition, NotAllowed, Sampler, check, evaluations
 
 from .families import Context, Guidance, Item, Model, Split
@@ -132,6 +133,7 @@ def environment(model: Model) -> dict[str, Any]:
     """Versions, device and settings on which the last bit of an image can depend."""
     on_gpu = model.device.type == "cuda"
     return {
+        "evalsite": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "diffusers", "transformers", "numpy")},
         "device": torch.cuda.get_device_name(model.device) if on_gpu else _processor(),

@@ -139,10 +139,19 @@ def test_a_condition_survives_json(condition):
     assert json.dumps(again.to_json()) == text
 
 
-def test_json_holds_only_what_differs_from_the_defaults():
-    found = Recipe(sampler="se2p", rho=1.35, gamma=0).to_json()
-
-    assert found == {"sampler": "se2p", "gamma": 0.0}
+def test_json_holds_all_that_the_sampler_reads_and_nothing_else():
+    assert Recipe(sampler="se2p", gamma=0).to_json() == {
+        "sampler": "se2p",
+        "gamma": 0.0,
+        "rho": 1.35,
+        "offset": 1,
+        "predictor_noise": "own",
+        "processors": 2,
+        "variance": "fixed_small",
+        "spacing": None,
+        "steps_factor": 1,
+    }
+    assert Condition(sampler="ddim", steps=20).to_json() == {"sampler": "ddim", "spacing": None, "steps": 20}
 
 
 @pytest.mark.parametrize(

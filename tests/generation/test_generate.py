@@ -14,7 +14,8 @@ import torch
 from django.core.management import call_command, execute_from_command_line
 from PIL import Image
 
-from generation.conditions import Condition
+from generation import __version__
+from generation.conditions import Condition, Sampler
 from generation.engine import driver, png
 from generation.engine.families import load
 from generation.engine.folder import BadFolder, Folder, read_manifest
@@ -163,8 +164,9 @@ def test_flags_change_the_treatment_only_and_its_files_bear_the_samplers_name(
     assert names(out)[:2] == sorted(["5_baseline.png", f"5_{name}.png"])
     (entry,) = read_manifest(out)
     made = entry["parameters"]["conditions"]
-    assert made["baseline"] == {"sampler": "ddpm", "steps": 3}
-    assert made[name] == {"sampler": name, "steps": 3} | condition
+    assert made["baseline"] == Condition(sampler=Sampler.DDPM, steps=3).to_json()
+    assert made[name] == Condition(**{"sampler": name, "steps": 3} | condition).to_json()
+    assert entry["environment"]["evalsite"] == __version__
 
 
 def test_the_spacing_is_that_of_both(plain, out):
