@@ -62,12 +62,13 @@ class Child:
 
 
 def main() -> int:
-    # A supervisor that is told to end does so as if by Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A supervisor that is told to end does so as if by Ctrl-C, which a shell's background jobs ignore.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         with _only_one(), _environment(_port()) as port:
             _run(port)
-    except (CannotRun, embedded.CannotStart) as error:
+    except (CannotRun, embedded.CannotStart, OSError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -82,6 +83,7 @@ def _run(port: int) -> None:
         Child("worker", processes.worker(), how=signal.SIGQUIT),
         Child("beat", processes.beat(str(FOLDER / "beat"))),
     ]
+    _check_servers()
     say("Preparing the database and the pages")
     _manage("migrate", "--verbosity", "0")
     _manage("collectstatic", "--noinput", "--verbosity", "0")
@@ -168,6 +170,25 @@ def _environment(port: int) -> Iterator[int]:
 
         connections.close_all()
         services.stop()
+
+
+def _check_servers() -> None:
+    """Both servers answer. Raises CannotRun, which matters where the environment named them."""
+    from django.db import DatabaseError, connection
+    from kombu.exceptions import OperationalError
+
+    from evalsite.celery import app
+
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        said = str(error).strip().splitlines()[0]
+        raise CannotRun(f"The database of DATABASE_URL can't be reached: {said}") from error
+    try:
+        with app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1)
+    except (OperationalError, OSError) as error:
+        raise CannotRun(f"The Redis of REDIS_URL can't be reached: {error}") from error
 
 
 def _manage(*command: str) -> None:

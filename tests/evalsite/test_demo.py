@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Demo:
     """A running demo whose lines on the terminal are collected."""
 
-    def __init__(self, folder: Path, port: int | str) -> None:
+    def __init__(self, folder: Path, port: int | str, **more: str) -> None:
         environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "REDIS_URL")}
-        environment |= {"EVALSITE_DEMO": str(folder), "PORT": str(port), "EVALSITE_VAR": ""}
+        environment |= {"EVALSITE_DEMO": str(folder), "PORT": str(port), "EVALSITE_VAR": ""} | more
         self.process = subprocess.Popen(
             [sys.executable, "-m", "evalsite.demo"],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -138,3 +138,19 @@ def test_a_port_that_is_none_is_refused(folder, port):
 
     assert demo.process.wait(60) == 1
     demo.says(f"PORT={port}: a number from 1 to 65535 is allowed")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none"),
+        ("REDIS_URL", "redis://127.0.0.1:1/0"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named_in_one_line(folder, port, name, address):
+    demo = Demo(folder, port, **{name: address})
+
+    assert demo.process.wait(120) == 1
+    demo.says(f"{name} can't be reached")
+    assert "Traceback" not in "".join(demo.lines)
+    assert nothing_runs(folder)
