@@ -122,6 +122,8 @@ class ExperimentAdmin(ModelAdmin):
     def progress(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of an experiment's page that changes while it runs."""
         experiment = get_object_or_404(Experiment, pk=pk)
+        if not self.has_view_permission(request, experiment):
+            raise PermissionDenied
         return TemplateResponse(
             request, "admin/generation/experiment/progress_now.html", _progress_context(experiment)
         )
@@ -269,6 +271,8 @@ class PairAdmin(ModelAdmin):
 @require_GET
 def image(request: HttpRequest, sha256: str) -> FileResponse:
     """An image's file, for researchers. Its name is its content, so it may be kept for ever."""
+    if not request.user.has_perm("generation.view_pair"):
+        raise PermissionDenied
     if not Image.objects.filter(sha256=sha256).exists():
         raise Http404
     try:

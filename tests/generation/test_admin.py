@@ -178,6 +178,29 @@ def test_strangers_see_no_pictures(client):
     assert "/login/" in response.url
 
 
+def test_staff_without_rights_see_and_change_nothing(client, django_user_model):
+    asked = experiment()
+    client.force_login(django_user_model.objects.create_user("helper", is_staff=True))
+    progress, control = (
+        reverse(f"admin:generation_{name}", args=[asked.pk]) for name in ("progress", "control")
+    )
+
+    assert client.get(reverse("admin:generation_image_file", args=["0" * 64])).status_code == 403
+    assert client.get(progress).status_code == 403
+    assert client.post(control, {"do": "cancel"}).status_code == 403
+    assert client.get(asked.get_absolute_url()).status_code == 403
+    assert client.post(ADD, form()).status_code == 403
+    asked.refresh_from_db()
+    assert asked.state == "running"
+
+
+def test_a_form_sent_twice_makes_one_experiment(admin_client):
+    for _ in range(2):
+        admin_client.post(ADD, form())
+
+    assert Experiment.objects.count() == 1
+
+
 def test_a_frozen_experiment_is_not_deleted(admin_client):
     asked = experiment()
     Experiment.objects.update(frozen=True)
