@@ -1,6 +1,6 @@
 # What can be done here. Each target makes what it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint lock bench-sampling bench-coverage bench-analysis bench-voting screenshots
+.PHONY: help install demo demo-reset test lint lock bench-sampling bench-coverage bench-analysis bench-voting screenshots
 
 # The newest Python that we support and that runs here (a version manager's stub may be there and not run).
 PYTHON = $(shell for v in 3.13 3.12 3.11; do \
@@ -19,12 +19,16 @@ $(STAMP): requirements/all.txt requirements/installer.txt pyproject.toml
 		{ echo "$(PYTHON) can't make an environment: install its venv module (Debian: apt install $(PYTHON)-venv)."; rm -rf .venv; exit 1; }
 	@echo "Installing into .venv (about 6 GB with PyTorch; a minute or two, longer on a slow line)"
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.txt
-	@.venv/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements/all.txt
+	@.venv/bin/uv pip sync --quiet --compile-bytecode --python $(RUN) --require-hashes requirements/all.txt
 	@.venv/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(STAMP)  ## the whole site with a demo study, on PORT (8000)
 	@exec $(RUN) -m evalsite.demo
+
+demo-reset: $(STAMP)  ## forget all that the demo made (end it first)
+	@$(RUN) -c "import shutil; from evalsite.demo import FOLDER; from evalsite.embedded import data_folder; \
+		[shutil.rmtree(each, ignore_errors=True) for each in (data_folder(FOLDER).parent, FOLDER)]"
 
 test: $(STAMP)  ## the tests, on a PostgreSQL and a Redis of their own
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist worksteal
