@@ -19,4 +19,4 @@ app.autodiscover_tasks()
 @worker_process_init.connect
 def _end_with_the_worker(**_: Any) -> None:
     """A pool process whose worker was killed would work on unseen, holding the GPU."""
-    die_with_parent(signal.SIGKILL)
+    die_with_parent(signal.SIGKILL, os.getppid())

@@ -7,14 +7,15 @@ This process starts everything, keeps it running, and ends it with itself. What 
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from evalsite import embedded, processes
@@ -34,15 +35,11 @@ class Child:
     """One process of the site, started again when it ends by itself."""
 
     name: str
-    command: list[str]
+    log: Path
+    launch: Callable[[], subprocess.Popen[bytes]]
     how: signal.Signals = signal.SIGTERM  # what ends it soon
-    env: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     starts: tuple[float, ...] = ()
-
-    @property
-    def log(self) -> Path:
-        return FOLDER / f"{self.name}.log"
 
     def keep_running(self) -> None:
         """Start it if it doesn't run. Raises CannotRun when it ends again and again."""
@@ -56,9 +53,22 @@ class Child:
             )
         if self.process is not None:
             say(f"The {self.name} process ended (status {self.process.returncode}); it is started again.")
-        self.process = processes.spawn(
-            processes.here(self.command), log=self.log, env=os.environ | self.env, death=self.how
-        )
+        self.process = self.launch()
+
+
+def of_the_site(name: str, command: list[str], how: signal.Signals = signal.SIGTERM, **env: str) -> Child:
+    log = FOLDER / f"{name}.log"
+    return Child(
+        name,
+        log,
+        lambda: processes.spawn(processes.here(command), log=log, env=os.environ | env),
+        how,
+    )
+
+
+def of_a_server(server: embedded.Server) -> Child:
+    """A server that runs already, kept running on the same socket."""
+    return Child(server.name, server.log, server.start, signal.SIGINT, server.process)
 
 
 def main() -> int:
@@ -66,8 +76,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:
-        with _only_one(), _environment(_port()) as port:
-            _run(port)
+        port = _port()
+        with _only_one(), _environment() as services:
+            _run(port, services)
     except (CannotRun, embedded.CannotStart, OSError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
@@ -76,13 +87,15 @@ def main() -> int:
     return 0
 
 
-def _run(port: int) -> None:
-    children = [
-        Child("web", processes.web(f"127.0.0.1:{port}"), env={"DATABASE_POOL": "16"}),
+def _run(port: int, services: embedded.Services) -> None:
+    servers = [of_a_server(server) for server in services.servers]
+    site = [
+        of_the_site("web", processes.web(f"127.0.0.1:{port}"), DATABASE_POOL="16"),
         # SIGQUIT ends a worker at once: its chunk goes back and is made again, nothing is lost.
-        Child("worker", processes.worker(), how=signal.SIGQUIT),
-        Child("beat", processes.beat(str(FOLDER / "beat"))),
+        of_the_site("worker", processes.worker(), signal.SIGQUIT),
+        of_the_site("beat", processes.beat(str(FOLDER / "beat"))),
     ]
+    children = [*servers, *site]
     _check_servers()
     say("Preparing the database and the pages")
     _manage("migrate", "--verbosity", "0")
@@ -108,7 +121,7 @@ def _run(port: int) -> None:
     finally:
         # A second Ctrl-C must not leave half of it running.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for child in reversed(children):
+        for child in reversed(site):
             if child.process is not None:
                 processes.end(child.process, child.how, patience=10)
 
@@ -125,7 +138,7 @@ def _tend(children: list[Child]) -> None:
 def _port() -> int:
     """The port of PORT (8000), if it is free. Raises CannotRun."""
     text = os.environ.get("PORT", "") or "8000"
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
         raise CannotRun(f"PORT={text}: a number from 1 to 65535 is allowed.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -151,7 +164,7 @@ def _only_one() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(port: int) -> Iterator[int]:
+def _environment() -> Iterator[embedded.Services]:
     """PostgreSQL, Redis and the settings of the demo, for this process and its children."""
     say("Starting PostgreSQL and Redis")
     services = embedded.start(FOLDER)
@@ -164,7 +177,7 @@ def _environment(port: int) -> Iterator[int]:
         import django
 
         django.setup()
-        yield port
+        yield services
     finally:
         from django.db import connections
 

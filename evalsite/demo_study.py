@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from django.db import OperationalError, connection
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generation import catalogue, planning, progress, tasks
@@ -67,7 +68,13 @@ def wait(experiment: Experiment, meanwhile: Callable[[], None]) -> None:
         made, scored = bars.add_task("Images made"), bars.add_task("Images scored")
         last = None
         while True:
-            now = progress.of(experiment)
+            meanwhile()
+            time.sleep(0.5)
+            try:
+                now = progress.of(experiment)
+            except OperationalError:  # the database was lost; `meanwhile` brings it back
+                connection.close()
+                continue
             if not bars.console.is_terminal and now.made != last:
                 # A log gets a line where a terminal gets a moving bar.
                 print(f"{now.made} of {now.images} images made, {now.scored} scored", flush=True)
@@ -78,5 +85,3 @@ def wait(experiment: Experiment, meanwhile: Callable[[], None]) -> None:
                 return
             if now.failed:
                 raise Failed(f"The demo's pictures can't be made: {now.error}")
-            meanwhile()
-            time.sleep(0.5)

@@ -29,21 +29,39 @@ class CannotStart(RuntimeError):
 
 
 @dataclass
+class Server:
+    """A server that was started here. The same files and the same socket serve it when it starts again."""
+
+    name: str
+    log: Path
+    launch: Callable[[], subprocess.Popen[bytes]]
+    ready: Callable[[], bool]
+    not_yet: type[Exception]  # what `ready` raises until it is
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Launch it and wait until it answers. Raises CannotStart."""
+        self.process = _until_ready(self)
+        return self.process
+
+
+@dataclass
 class Services:
-    """The addresses of both servers, and the processes that were started for them."""
+    """The addresses of both servers, and those of them that were started here."""
 
     database_url: str
     redis_url: str
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    servers: list[Server] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
         return {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
 
     def stop(self) -> None:
         """End what was started here, and only that, and wait until it has ended."""
-        for process in reversed(self.processes):
-            end(process, signal.SIGINT)
-        self.processes.clear()
+        for server in reversed(self.servers):
+            if server.process is not None:
+                end(server.process, signal.SIGINT)
+        self.servers.clear()
 
 
 def start(folder: Path, *, durable: bool = True) -> Services:
@@ -56,11 +74,13 @@ def start(folder: Path, *, durable: bool = True) -> Services:
     services = Services(os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", ""))
     try:
         if not services.database_url:
-            process, services.database_url = _postgres(folder, durable=durable)
-            services.processes.append(process)
+            postgres, services.database_url = _postgres(folder, durable=durable)
+            services.servers.append(postgres)
         if not services.redis_url:
-            process, services.redis_url = _redis(folder)
-            services.processes.append(process)
+            redis, services.redis_url = _redis(folder)
+            services.servers.append(redis)
+        for server in services.servers:
+            server.start()
     except BaseException:
         services.stop()
         raise
@@ -79,7 +99,7 @@ def data_folder(folder: Path) -> Path:
     return Path("/var/tmp") / f"evalsite-{name}" / "postgres"
 
 
-def _postgres(folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], str]:
+def _postgres(folder: Path, *, durable: bool) -> tuple[Server, str]:
     import psycopg
 
     with warnings.catch_warnings():
@@ -106,17 +126,13 @@ def _postgres(folder: Path, *, durable: bool) -> tuple[subprocess.Popen[bytes], 
         return True
 
     # SIGINT is PostgreSQL's fast shutdown: it ends sessions and writes a clean checkpoint.
-    process = _until_ready(
-        lambda: spawn(command, log=log, user=server.system_user, death=signal.SIGINT),
-        ready,
-        (psycopg.OperationalError,),
-        "PostgreSQL",
-        log,
-    )
-    return process, url.format("evalsite")
+    def launch() -> subprocess.Popen[bytes]:
+        return spawn(command, log=log, user=server.system_user, death=signal.SIGINT)
+
+    return Server("PostgreSQL", log, launch, ready, psycopg.OperationalError), url.format("evalsite")
 
 
-def _redis(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def _redis(folder: Path) -> tuple[Server, str]:
     import redis
 
     data = folder / "redis"
@@ -143,8 +159,10 @@ def _redis(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     def ready() -> bool:
         return bool(redis.Redis(unix_socket_path=str(socket), socket_timeout=2).ping())
 
-    process = _until_ready(lambda: spawn(command, log=log), ready, (redis.ConnectionError,), "Redis", log)
-    return process, f"redis+socket://{socket}"
+    def launch() -> subprocess.Popen[bytes]:
+        return spawn(command, log=log)
+
+    return Server("Redis", log, launch, ready, redis.ConnectionError), f"redis+socket://{socket}"
 
 
 def _redis_binary() -> str:
@@ -173,27 +191,21 @@ def _socket_folder(wanted: Path, name: str, owner: str | None = None) -> Path:
     return short
 
 
-def _until_ready(
-    launch: Callable[[], subprocess.Popen[bytes]],
-    ready: Callable[[], bool],
-    not_yet: tuple[type[Exception], ...],
-    name: str,
-    log: Path,
-    patience: float = 60,
-) -> subprocess.Popen[bytes]:
+def _until_ready(server: Server, patience: float = 60) -> subprocess.Popen[bytes]:
     """Launch until it answers: a server that an earlier run left dying holds its files for a moment."""
+    name, log = server.name, server.log
     deadline = time.monotonic() + patience
-    process = launch()
+    process = server.launch()
     while True:
         if process.poll() is not None:
             if time.monotonic() > deadline - patience + 20:
                 raise CannotStart(f"{name} ended at once (status {process.returncode}); its log is {log}.")
             time.sleep(0.5)
-            process = launch()
+            process = server.launch()
         try:
-            if ready() and process.poll() is None:
+            if server.ready() and process.poll() is None:
                 return process
-        except not_yet:
+        except server.not_yet:
             pass
         if time.monotonic() > deadline:
             end(process)

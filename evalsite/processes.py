@@ -4,6 +4,7 @@ The commands are the same in the demo, in `docker-compose.yml` and in the tests.
 """
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -45,13 +46,15 @@ def spawn(
     log: Path,
     env: Mapping[str, str] | None = None,
     user: str | None = None,
-    death: signal.Signals = signal.SIGTERM,
+    death: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own (Ctrl-C reaches only us) that ends when we do.
 
-    log: its stdout and stderr are appended there. death: the signal the kernel sends it if we die.
+    log: its stdout and stderr are appended there. death: the signal the kernel sends it if we die; by
+    default the one that can't be waited out, for a worker that tidies up hangs on servers that died too.
     Call it from the main thread: the kernel takes the end of the calling thread for ours.
     """
+    us = os.getpid()
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
@@ -62,7 +65,7 @@ def spawn(
             user=user,
             start_new_session=True,
             # Safe here: we start children from one thread.
-            preexec_fn=lambda: die_with_parent(death),  # noqa: PLW1509
+            preexec_fn=lambda: die_with_parent(death, us),  # noqa: PLW1509
         )
 
 
@@ -77,7 +80,9 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM, 
         process.wait()
 
 
-def die_with_parent(death: signal.Signals) -> None:
-    """Have the kernel send this process `death` when its parent ends, however it ends (Linux)."""
+def die_with_parent(death: signal.Signals, parent: int) -> None:
+    """Have the kernel send this process `death` when `parent`, its parent, ends, however it ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death)
+        if os.getppid() != parent:  # it ended before we asked
+            os.kill(os.getpid(), death)

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -68,14 +69,36 @@ def port() -> int:
         return probe.getsockname()[1]
 
 
-def processes_of(folder: Path) -> list[str]:
-    """Command lines of the processes that belong to a demo: each has its folder in the environment."""
+class Process(NamedTuple):
+    pid: int
+    line: str  # its command
+
+    @property
+    def leads(self) -> bool:
+        """Whether it was started as a child of the demo, not by such a child."""
+        return os.getsid(self.pid) == self.pid
+
+
+def processes_of(folder: Path) -> list[Process]:
+    """The processes that belong to a demo: each has its folder in the environment, or works in it (Redis,
+    which writes its title over the environment)."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if f"EVALSITE_DEMO={folder}".encode() in (process / "environ").read_bytes().split(b"\0"):
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return [line for line in found if line]  # a zombie has none
+            environment = (process / "environ").read_bytes().split(b"\0")
+            if (
+                f"EVALSITE_DEMO={folder}".encode() in environment
+                or folder in (process / "cwd").readlink().parents
+            ):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append(Process(int(process.name), line))
+    return [process for process in found if process.line]  # a zombie has none
+
+
+def kill(folder: Path, program: str) -> None:
+    """Kill a server of a demo as a crash would."""
+    (parent,) = [process for process in processes_of(folder) if program in process.line and process.leads]
+    os.kill(parent.pid, signal.SIGKILL)
 
 
 def nothing_runs(folder: Path, seconds: float = 60) -> bool:
@@ -95,6 +118,9 @@ def fetch(address: str) -> str:
 def test_it_works_and_outlives_a_kill(folder, port):
     demo = Demo(folder, port)
     name, password = demo.says(r"name (\S+)\s+password (\S+)").groups()
+    demo.says(r"[1-9]\d* of 50 images made")
+    for server in ("bin/postgres", "redis-server"):
+        kill(folder, server)
     study = demo.says(r"Demo study: (http://\S+)")[1]
 
     assert "I agree and take part" in fetch(study)
@@ -132,7 +158,7 @@ def test_a_taken_port_is_refused_with_what_to_do(folder, port):
     assert nothing_runs(folder)
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "http"])
+@pytest.mark.parametrize("port", ["0", "65536", "http", "\u0663", "1" * 5000])
 def test_a_port_that_is_none_is_refused(folder, port):
     demo = Demo(folder, port)
 

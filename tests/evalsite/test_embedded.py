@@ -56,7 +56,7 @@ def test_addresses_of_the_environment_are_used_instead(monkeypatch, tmp_path):
         "DATABASE_URL": "postgresql://elsewhere/evalsite",
         "REDIS_URL": "redis://elsewhere",
     }
-    assert services.processes == []
+    assert services.servers == []
 
 
 def test_a_long_path_gets_a_short_socket(bare, folder):
@@ -92,5 +92,21 @@ def test_what_was_committed_outlives_a_killed_supervisor(bare, folder):
 
     try:
         assert ask(services.database_url, "SELECT number FROM kept") == [(7,)]
+    finally:
+        services.stop()
+
+
+@pytest.mark.faults
+def test_a_killed_server_starts_again_where_it_was(bare, folder):
+    services = embedded.start(folder)
+    try:
+        ask(services.database_url, "CREATE TABLE kept AS SELECT 7 AS number")
+        for server in services.servers:
+            server.process.kill()
+            server.process.wait()
+            server.start()
+
+        assert ask(services.database_url, "SELECT number FROM kept") == [(7,)]
+        assert redis.Redis(unix_socket_path=services.redis_url.removeprefix("redis+socket://")).ping()
     finally:
         services.stop()
