@@ -1,5 +1,6 @@
 """The researcher's pages about images: models, experiments with their progress, and the gallery of pairs."""
 
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -7,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
-from django.db import models
+from django.db import IntegrityError, models
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -51,8 +52,18 @@ PLANNED = [
 ]
 
 
+class CheckedAgain(ModelAdmin):
+    """What another request wrote between a form's check and its writing is an error at the field."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except IntegrityError:  # all of it was rolled back; now the check sees what was in the way
+            return super().changeform_view(request, *args, **kwargs)
+
+
 @admin.register(ImageModel)
-class ImageModelAdmin(ModelAdmin):
+class ImageModelAdmin(CheckedAgain):
     form = ModelForm
     list_display = ["name", "source", "family", "takes"]
     search_fields = ["name", "source"]
@@ -71,7 +82,7 @@ class ImageModelAdmin(ModelAdmin):
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(ModelAdmin):
+class ExperimentAdmin(CheckedAgain):
     form = ExperimentForm
     list_display = ["name", "state_word", "images_done", "steps_list", "created"]
     view_on_site = False
@@ -273,7 +284,7 @@ def image(request: HttpRequest, sha256: str) -> FileResponse:
     """An image's file, for researchers. Its name is its content, so it may be kept for ever."""
     if not request.user.has_perm("generation.view_pair"):
         raise PermissionDenied
-    if not Image.objects.filter(sha256=sha256).exists():
+    if not re.fullmatch("[0-9a-f]{64}", sha256) or not Image.objects.filter(sha256=sha256).exists():
         raise Http404
     try:
         file = default_storage.open(image_file(sha256))

@@ -53,10 +53,18 @@ class NotAllowed(ValueError):
         self.parameter = parameter
         self.value = value
         self.allowed = str(allowed)
-        super().__init__(f"{parameter} = {value!s}: allowed is {allowed}")
+        super().__init__(f"{parameter} = {_short(value)}: allowed is {allowed}")
 
     def __reduce__(self) -> tuple[type[NotAllowed], tuple[str, object, str]]:
         return type(self), (self.parameter, self.value, self.allowed)
+
+
+def _short(value: object, most: int = 100) -> str:
+    """A value as a message shows it: what was pasted by a slip of the hand can be a book."""
+    if isinstance(value, int) and abs(value) >= 10**most:
+        return f"(a number of more than {most} digits)"
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,8 @@ class Range:
     def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             return False
-        return math.isfinite(value) and value >= self.least and (self.most is None or value <= self.most)
+        finite = isinstance(value, int) or math.isfinite(value)  # `isfinite` takes no int beyond a float's
+        return finite and value >= self.least and (self.most is None or value <= self.most)
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
@@ -128,21 +137,24 @@ SCHEDULERS = (
     "UniPCMultistepScheduler",
 )
 
+MOST_TIMESTEPS = 100_000  # T of any model; those of today have 1,000
+MOST_SCALE = 1000.0  # of noise and guidance: far beyond any picture, and still a number after the last step
+
 ALLOWED: Mapping[str, Range | Choice | Either] = {
     "sampler": Choice(tuple(Sampler)),
-    "steps": Range(1, whole=True),
+    "steps": Range(1, MOST_TIMESTEPS, whole=True),
     "steps_factor": Range(1, 2, whole=True),
     "gamma": Range(0, 1),
-    "rho": Range(0),
-    "offset": Either(Range(0, whole=True), "step"),
+    "rho": Range(0, MOST_SCALE),
+    "offset": Either(Range(0, MOST_TIMESTEPS, whole=True), "step"),
     "predictor_noise": Choice(tuple(PredictorNoise)),
-    "processors": Range(2, whole=True),
-    "noise_scale": Either(Range(0), "se2p", "a list of such numbers, one a step"),
+    "processors": Range(2, 64, whole=True),
+    "noise_scale": Either(Range(0, MOST_SCALE), "se2p", "a list of such numbers, one a step"),
     "variance": Choice(tuple(Variance)),
     "scheduler": Choice(SCHEDULERS),
     "spacing": Choice(tuple(Spacing)),
     "seed": Range(0, 2**31 - 1, whole=True),
-    "guidance": Range(0),
+    "guidance": Range(0, MOST_SCALE),
     "dtype": Choice(tuple(Dtype)),
 }
 
@@ -180,6 +192,23 @@ def check_steps(steps: int, train_timesteps: int) -> None:
     allowed = Range(1, train_timesteps, whole=True)
     if steps not in allowed:
         raise NotAllowed("steps", steps, f"{allowed} (the model's training timesteps)")
+
+
+def check_for(condition: Condition, train_timesteps: int) -> None:
+    """Raises NotAllowed where N or δ leaves the model's timesteps 0 … T-1."""
+    check_steps(condition.steps, train_timesteps)
+    if isinstance(condition.offset, int) and condition.offset >= train_timesteps:
+        raise NotAllowed(
+            "offset", condition.offset, f"less than {train_timesteps} (the model's training timesteps)"
+        )
+
+
+def whole(parameter: str, text: str) -> int:
+    """The whole number that `text` is. Raises NotAllowed, for one that `parameter` can't take too."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):
+        raise NotAllowed(parameter, text, ALLOWED[parameter])
+    check(parameter, int(text))
+    return int(text)
 
 
 def seeds(text: str) -> list[int]:

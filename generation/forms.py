@@ -14,7 +14,7 @@ from unfold.widgets import (
 )
 
 from generation import catalogue, planning
-from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, check, seeds
+from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, seeds, whole
 from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
 from generation.sources import BadModel, find_label
@@ -153,25 +153,22 @@ class ExperimentForm(forms.ModelForm):
 
     def clean_steps(self) -> list[int]:
         try:
-            found = [int(word) for word in self.cleaned_data["steps"].replace(",", " ").split()]
-        except ValueError:
-            raise forms.ValidationError(
-                f"“{self.cleaned_data['steps']}”: whole numbers joined by commas are allowed, such as 10, 20."
-            ) from None
-        try:
-            for steps in found:
-                check("steps", steps)
+            return [whole("steps", word) for word in self.cleaned_data["steps"].replace(",", " ").split()]
         except NotAllowed as error:
-            raise forms.ValidationError(str(error)) from error
-        return found
+            raise forms.ValidationError(f"{error}; several are joined by commas, such as 10, 20.") from error
 
     def clean_offset(self) -> int | str:
         text = self.cleaned_data["offset"].strip()
-        return int(text) if text.isdecimal() else text
+        if text == "step":
+            return text
+        try:
+            return whole("offset", text)
+        except NotAllowed as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        for parameter in ("gamma", "rho", "offset", "guidance"):
+        for parameter in ("gamma", "rho", "guidance"):
             value = cleaned.get(parameter)
             if value is not None and value not in ALLOWED[parameter]:
                 self.add_error(parameter, str(NotAllowed(parameter, value, ALLOWED[parameter])))

@@ -15,8 +15,8 @@ from generation.conditions import (
     Recipe,
     Sampler,
     check,
+    check_for,
     check_seed,
-    check_steps,
     evaluations,
     names,
 )
@@ -73,7 +73,7 @@ class Plan:
                 raise NotAllowed("guidance", self.guidance, f"nothing: {self.model} has no guidance")
         for condition in (condition for steps in self.steps for condition in self.conditions(steps)):
             if self.model.train_timesteps:
-                check_steps(condition.steps, self.model.train_timesteps)
+                check_for(condition, self.model.train_timesteps)
         names(self.recipes)
         if self.pairs > MOST_PAIRS:
             raise NotAllowed("pairs", f"{self.pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")

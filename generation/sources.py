@@ -14,9 +14,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-from .conditions import NotAllowed
+from .conditions import MOST_TIMESTEPS, NotAllowed, Range
 
 STARTER = Path(__file__).resolve().parent / "starter"
+
+
+MOST_CLASSES = 1_000_000
+LONGEST_LABEL = 1000  # characters; the longest of ImageNet has 121
 
 
 class BadModel(ValueError):
@@ -87,7 +91,7 @@ def find_label(labels: Mapping[int, str], text: str | int) -> int:
     Raises NotAllowed.
     """
     asked = str(text).strip()
-    if asked.isascii() and asked.isdigit() and int(asked) in labels:
+    if re.fullmatch("[0-9]{1,18}", asked) and int(asked) in labels:
         return int(asked)
     for number, name in labels.items():
         if asked.lower() in (name.lower(), *(part.strip().lower() for part in name.split(","))):
@@ -147,7 +151,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file of a model. Raises BadModel."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadModel(f"{path}: cannot be read as JSON ({error}).") from error
     if not isinstance(found, dict):
         raise BadModel(f"{path}: an object is needed, found {type(found).__name__}.")
@@ -156,8 +160,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _train_timesteps(path: Path) -> int | None:
     config = path / "scheduler" / "scheduler_config.json"
-    found = read_json(config).get("num_train_timesteps") if config.is_file() else None
-    return found if isinstance(found, int) else None
+    return _count(config, "num_train_timesteps", MOST_TIMESTEPS) if config.is_file() else None
+
+
+def _count(config: Path, name: str, most: int) -> int | None:
+    """A number of a model's config, or None where it names none. Raises BadModel."""
+    found = read_json(config).get(name)
+    if found is not None and found not in Range(1, most, whole=True):
+        raise BadModel(str(NotAllowed(f"{config}: {name}", found, Range(1, most, whole=True))))
+    return found
 
 
 def family_of(index: Mapping[str, Any], source: str) -> Family:
@@ -173,21 +184,30 @@ def family_of(index: Mapping[str, Any], source: str) -> Family:
 def labels_of(path: Path, index: Mapping[str, Any], family: Family) -> dict[int, str]:
     """Class id to name, for a model folder whose classes can be asked for; else empty. Raises BadModel."""
     if family == Family.DDPM:
-        count = read_json(path / "unet" / "config.json").get("num_class_embeds")
+        count = _count(path / "unet" / "config.json", "num_class_embeds", MOST_CLASSES)
         found = read_json(path / "labels.json") if count and (path / "labels.json").is_file() else {}
     elif family == Family.DIT:
-        count = read_json(path / "transformer" / "config.json").get("num_embeds_ada_norm")
+        count = _count(path / "transformer" / "config.json", "num_embeds_ada_norm", MOST_CLASSES)
         found = index.get("id2label") or {}
     else:
         return {}
     if not count:
         return {}
-    try:
-        named = {int(number): str(name) for number, name in found.items()}
-    except (ValueError, AttributeError) as error:
-        raise BadModel(f'{path}: labels map an id to a name, such as {{"0": "daisy"}} ({error}).') from error
+    if not isinstance(found, dict) or not all(_is_label(*pair) for pair in found.items()):
+        raise BadModel(f'{path}: labels map an id to a name, such as {{"0": "daisy"}}.')
+    named = {int(number): name for number, name in found.items()}
     if strange := sorted(set(named) - set(range(count))):
         raise BadModel(
             f"{path}: a label has the id {strange[0]}, but the model has the classes 0 to {count - 1}."
         )
     return {number: named.get(number, str(number)) for number in range(count)}
+
+
+def _is_label(number: object, name: object) -> bool:
+    """Whether both can stand in a database and on a page: no null byte, no half of a surrogate pair."""
+    return (
+        re.fullmatch("[0-9]{1,9}", str(number)) is not None
+        and isinstance(name, str)
+        and name.isprintable()
+        and 0 < len(name) <= LONGEST_LABEL
+    )

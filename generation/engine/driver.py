@@ -246,8 +246,12 @@ def _must_be_finite(floats: list[list[np.ndarray]], items: Sequence[Item], model
     for row, item in zip(floats, items, strict=True):
         if not all(np.isfinite(image).all() for image in row):
             raise FloatingPointError(
-                f"The image of seed {item.seed} has values that are no numbers, computed in {model.dtype}:"
-                " use bfloat16 or float32."
+                f"The image of seed {item.seed} has values that are no numbers, computed in {model.dtype}: "
+                + (
+                    "use bfloat16 or float32."
+                    if model.dtype == torch.float16
+                    else "choose smaller noise (ρ, noise scale) or guidance."
+                )
             )
 
 

@@ -1,9 +1,12 @@
 import re
+import shutil
 
 import pytest
+from django import forms
+from django.apps import apps
 from django.urls import reverse
 
-from generation import claims
+from generation import claims, sources
 from generation.models import Chunk, Experiment, ImageModel, Pair
 from tests.generation.factories import experiment, flower_model, made
 
@@ -58,18 +61,28 @@ def test_it_works(admin_client):
         ({"subjects": "umbrella"}, "subjects", "0 daisy, 1 rose"),
         ({"seeds": "-1"}, "seeds", "0:8"),
         ({"seeds": "8:0"}, "seeds", "end is greater"),
-        ({"steps": "0"}, "steps", "1 or more"),
-        ({"steps": "-5"}, "steps", "1 or more"),
+        ({"steps": "0"}, "steps", "from 1 to"),
+        ({"steps": "-5"}, "steps", "from 1 to"),
+        ({"steps": "9" * 400}, "steps", "from 1 to"),
+        ({"steps": "9" * 5000}, "steps", "from 1 to"),
         ({"steps": "1001"}, "steps", "1000"),
         ({"guidance": "7.5"}, "guidance", "has no guidance"),
-        ({"steps": "many"}, "steps", "whole numbers"),
+        ({"steps": "many"}, "steps", "joined by commas"),
         ({"steps": ""}, "steps", "required"),
-        ({"rho": "-1"}, "rho", "0 or more"),
+        ({"rho": "-1"}, "rho", "from 0 to 1000"),
+        ({"rho": "1e300"}, "rho", "from 0 to 1000"),
+        ({"rho": "9" * 400}, "rho", "number"),
         ({"rho": "nan"}, "rho", "number"),
         ({"gamma": "1.5"}, "gamma", "from 0 to 1"),
-        ({"offset": "-1"}, "offset", "0 or more"),
+        ({"offset": "-1"}, "offset", "from 0 to"),
+        ({"offset": "9" * 400}, "offset", "from 0 to"),
+        ({"offset": "9" * 5000}, "offset", "from 0 to"),
+        ({"offset": "\u0663"}, "offset", "from 0 to"),
+        ({"offset": "1000"}, "offset", "less than 1000"),
+        ({"subjects": "9" * 5000}, "subjects", "0 daisy, 1 rose"),
+        ({"seeds": "9" * 5000}, "seeds", "0:8"),
         ({"offset": "half"}, "offset", "`step`"),
-        ({"guidance": "-2"}, "guidance", "0 or more"),
+        ({"guidance": "-2"}, "guidance", "from 0 to"),
         ({"seeds": "0:5000000"}, "seeds", "at most"),
         ({"seeds": "0:500000"}, "__all__", "100,000"),
         ({"subjects": "daisy\x00"}, "subjects", "Null"),
@@ -88,6 +101,28 @@ def test_a_name_is_taken_once(admin_client):
     response = admin_client.post(ADD, form())
 
     assert "already exists" in str(errors(response)["name"])
+
+
+@pytest.mark.parametrize("address", [ADD, "/admin/generation/imagemodel/add/"])
+def test_a_name_that_another_request_took_meanwhile_is_an_error_at_its_field(
+    admin_client, monkeypatch, address
+):
+    fields = form() | {"source": "starter/ddpm-flowers-32", "revision": "", "takes": "nothing"}
+    admin_client.post(address, fields)
+    model = apps.get_model("generation", address.split("/")[3])
+    first = iter([None])
+    check = forms.ModelForm.validate_unique
+
+    def as_before_the_other(self):
+        return next(first, check) and check(self)
+
+    monkeypatch.setattr(forms.ModelForm, "validate_unique", as_before_the_other)
+
+    response = admin_client.post(address, fields | {"source": "starter/ddpm-flowers-32"})
+
+    assert next(first, "taken") == "taken"
+    assert "already exists" in str(errors(response))
+    assert model.objects.filter(name=fields["name"]).count() == 1
 
 
 def test_all_means_every_class(admin_client):
@@ -126,6 +161,18 @@ def test_a_folder_without_a_model_is_refused(admin_client, tmp_path):
     response = admin_client.post("/admin/generation/imagemodel/add/", fields)
 
     assert "model_index.json" in str(errors(response)["source"])
+
+
+@pytest.mark.parametrize("labels", ['{"0": "dai\\u0000sy"}', '{"0": "\\ud800"}', "[" * 100_000])
+def test_a_broken_model_folder_is_refused(admin_client, tmp_path, labels):
+    folder = tmp_path / "model"
+    shutil.copytree(sources.STARTER / "ddpm-flowers-32", folder)
+    (folder / "labels.json").write_text(labels)
+    fields = {"name": "x", "source": str(folder), "revision": "", "takes": "nothing"}
+
+    response = admin_client.post("/admin/generation/imagemodel/add/", fields)
+
+    assert "label" in str(errors(response)["source"])
 
 
 def test_the_page_shows_progress_and_pairs(admin_client):
@@ -176,6 +223,11 @@ def test_strangers_see_no_pictures(client):
 
     assert response.status_code == 302
     assert "/login/" in response.url
+
+
+@pytest.mark.parametrize("name", ["%00", "..", "0" * 64, "é"])
+def test_a_picture_that_is_none_is_not_found(admin_client, name):
+    assert admin_client.get(f"/admin/generation/pair/image/{name}.png").status_code == 404
 
 
 def test_staff_without_rights_see_and_change_nothing(client, django_user_model):

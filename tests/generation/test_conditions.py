@@ -8,11 +8,13 @@ from generation.conditions import (
     NotAllowed,
     Recipe,
     Sampler,
+    check_for,
     check_seed,
     check_steps,
     evaluations,
     names,
     seeds,
+    whole,
 )
 
 
@@ -32,6 +34,11 @@ def test_defaults_are_the_papers():
         ("steps", 0),
         ("steps", 2.5),
         ("steps", True),
+        ("steps", 10**400),
+        ("rho", 10**400),
+        ("rho", 1e300),
+        pytest.param("offset", 10**5000, id="offset-longer than Python prints"),
+        ("processors", 65),
         ("gamma", -0.1),
         ("gamma", 1.1),
         ("gamma", math.nan),
@@ -52,7 +59,27 @@ def test_a_value_that_no_sampler_takes_is_refused_by_name(parameter, value):
         Condition(**{"sampler": "se2p", "steps": 20, parameter: value})
 
     assert caught.value.parameter == parameter
-    assert str(caught.value).startswith(f"{parameter} = {value}: allowed is ")
+    assert str(caught.value).startswith(f"{parameter} = ")
+    assert ": allowed is " in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_refusal_shows_the_value():
+    with pytest.raises(NotAllowed, match=r"^rho = -1: allowed is a number from 0 to 1000$"):
+        Condition(sampler="se2p", steps=20, rho=-1)
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "1e3", "９", "-1", "9" * 5000, "0x1", "1\x00"])
+def test_text_that_is_no_such_whole_number_is_refused(text):
+    with pytest.raises(NotAllowed, match=r"steps = .*: allowed is a whole number from 1"):
+        whole("steps", text)
+
+
+def test_an_offset_stays_within_the_training_timesteps():
+    check_for(Condition(sampler="se2p", steps=20, offset=999), 1000)
+    check_for(Condition(sampler="se2p", steps=20, offset="step"), 1000)
+    with pytest.raises(NotAllowed, match="offset = 1000: allowed is less than 1000"):
+        check_for(Condition(sampler="se2p", steps=20, offset=1000), 1000)
 
 
 @pytest.mark.parametrize("scale", [-1, "auto", (), (1.0, -2.0), math.nan])

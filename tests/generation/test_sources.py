@@ -108,11 +108,42 @@ def test_another_pipeline_is_refused_with_the_list_of_what_works(tmp_path, name)
         describe(str(tmp_path))
 
 
-@pytest.mark.parametrize("labels", [{"a": "daisy"}, {"3": "tulip"}, []])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"a": "daisy"},
+        {"3": "tulip"},
+        [],
+        {"0": {"a": 1}},
+        {"0": "dai\0sy"},
+        {"0": "\ud800"},
+        {"0": "x" * 5000},
+        {"9" * 5000: "daisy"},
+    ],
+)
 def test_labels_that_do_not_fit_the_model_are_refused(flowers, labels):
     write(flowers, "labels.json", labels)
 
     with pytest.raises(BadModel, match=r"label|object"):
+        describe(str(flowers))
+
+
+def test_a_file_that_nests_without_end_is_refused(flowers):
+    (flowers / "labels.json").write_text("[" * 100_000)
+
+    with pytest.raises(BadModel, match="cannot be read as JSON"):
+        describe(str(flowers))
+
+
+@pytest.mark.parametrize("count", ["five", 5.5, -1, 0, 10**12, True, [5]])
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("unet/config.json", "num_class_embeds"), ("scheduler/scheduler_config.json", "num_train_timesteps")],
+)
+def test_a_count_that_is_none_is_refused_with_its_file(flowers, file, name, count):
+    write(flowers, file, {name: count})
+
+    with pytest.raises(BadModel, match=rf"{name} = .*: allowed is a whole number from 1 to"):
         describe(str(flowers))
 
 

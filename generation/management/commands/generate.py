@@ -120,7 +120,7 @@ class Command(BaseCommand):
         cells = _cells(seeds, subjects)
         model = model or _load(options)
         for condition in chosen.values():
-            conditions.check_steps(condition.steps, model.T)
+            conditions.check_for(condition, model.T)
         self._fill(model, cells, chosen, options)
 
     def _fill(
