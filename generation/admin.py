@@ -76,6 +76,15 @@ class ImageModelAdmin(CheckedAgain):
         # What images were made with must stay what it says.
         return [*self.readonly_fields, "source", "revision", "takes"] if obj else list(self.readonly_fields)
 
+    def save_model(self, request: HttpRequest, obj: ImageModel, form: ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not obj.family:
+            messages.info(
+                request,
+                f"What {obj.source} is becomes known when a worker first loads it; an experiment that uses "
+                "it says so if it can't be loaded.",
+            )
+
     @display(description="Classes")
     def classes(self, model: ImageModel) -> str:
         return ", ".join(f"{number} {name}" for number, name in list(model.labels.items())[:50]) or "none"
@@ -179,10 +188,17 @@ class ExperimentAdmin(CheckedAgain):
             last=models.Max("seed"),
             model=models.Min("model__name"),
         )
-        subjects = experiment.items.values("label", "prompt").distinct().count()
+        labels, prompts = (
+            experiment.items.exclude(**{what: nothing}).values(what).distinct().count()
+            for what, nothing in (("label", None), ("prompt", ""))
+        )
+        parts = [
+            f"{count} {word}{'s' * (count != 1)}"
+            for count, word in ((labels, "label"), (prompts, "prompt"), (drawn["seeds"], "seed"))
+            if count
+        ]
         return (
-            f"{drawn['items']} of {drawn['model']}: {subjects} labels or prompts × {drawn['seeds']} seeds "
-            f"({drawn['first']} to {drawn['last']})"
+            f"{drawn['items']} of {drawn['model']}: {' × '.join(parts)} ({drawn['first']} to {drawn['last']})"
         )
 
     @display(description="Guidance scale")
@@ -219,15 +235,15 @@ class PairAdmin(ModelAdmin):
     class Media:
         css = {"all": ["admin/experiment.css"]}
 
-    list_display = ["pictures", "item_words", "steps", "condition", "scores_list", "excluded"]
+    list_display = ["pictures", "item_words", "steps", "condition", "scores_list", "experiment", "excluded"]
     list_display_links = ["item_words"]
     list_filter = [("experiment", admin.RelatedOnlyFieldListFilter), "steps", "treatment__condition__name"]
-    list_select_related = ["item__model", "baseline", "treatment__condition"]
+    list_select_related = ["experiment", "item__model", "baseline", "treatment__condition"]
     list_per_page = 25
     list_filter_submit = False
     show_full_result_count = False
-    fields = ["large_pictures", "item_words", "steps", "condition", "scores_list", "excluded"]
-    readonly_fields = ["large_pictures", "item_words", "steps", "condition", "scores_list"]
+    readonly_fields = ["large_pictures", "item_words", "steps", "condition", "scores_list", "experiment"]
+    fields = [*readonly_fields, "excluded"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -299,6 +315,7 @@ def _progress_context(experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment,
         "progress": (now := progress.of(experiment)),
         "colour": COLOURS[now.word],
+        "ahead": progress.ahead_of(experiment) if now.word == "waiting" else [],
         "workers": list(experiment.chunks.filter(lease__isnull=False).order_by("id")[:20]),
         "preview": Pair.objects.filter(experiment=experiment)
         .select_related("item__model", "baseline", "treatment__condition")

@@ -376,7 +376,8 @@ def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None 
 
     The first `ddpm` with nothing but defaults, at the experiment's own N (`steps`; None: that of the first
     condition), is `baseline`; another is named after its sampler, followed, where that sampler stands more
-    than once, by what differs among these and from the defaults: `se2p-rho1`, `ddpm-2n`.
+    than once (the baseline's counts), by what differs among these and from the defaults: `se2p-rho1`,
+    `ddpm-2n`.
     Raises NotAllowed where two conditions are the same.
     """
     if len(set(conditions)) < len(conditions):
@@ -393,8 +394,9 @@ def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None 
         group = [i for i, c in enumerate(conditions) if c.sampler == sampler and given[i] is None]
         parts = {i: all_differ[i].items() for i in group}
         common = set.intersection(*map(set, parts.values())) if len(group) > 1 else set()
+        alone = sum(c.sampler == sampler for c in conditions) == 1
         for i in group:
-            tail = [_word(*part) for part in parts[i] if part not in common] if len(group) > 1 else []
+            tail = [] if alone else [_word(*part) for part in parts[i] if part not in common]
             given[i] = "-".join([sampler.value, *tail])
     return [name for name in given if name is not None]
 

@@ -59,6 +59,21 @@ def of(experiment: Experiment) -> Progress:
     return of_all([experiment])[experiment.pk]
 
 
+def ahead_of(experiment: Experiment) -> list[str]:
+    """The names of the running experiments whose open chunks come before this one's."""
+    return list(
+        Experiment.objects.filter(
+            chunks__stage=Chunk.Stage.IMAGES,
+            chunks__failed=False,
+            state=Experiment.State.RUNNING,
+            pk__lt=experiment.pk,
+        )
+        .order_by("pk")
+        .values_list("name", flat=True)
+        .distinct()
+    )
+
+
 def of_all(experiments: Iterable[Experiment]) -> dict[int, Progress]:
     """The progress of several experiments, by primary key, in two queries."""
     experiments = list(experiments)

@@ -414,7 +414,10 @@ def _component(origin: Origin, name: str, named: Any, dtype: torch.dtype) -> Any
     if cls is None:
         raise BadModel(f"{origin.source}: {named[0]} has no {named[1]}, which {name} is said to be.")
     if not weights(origin.folder / name):
-        raise BadModel(f"{origin.source}: no weights in {name}/ (a .safetensors or .bin file is needed).")
+        raise BadModel(
+            f"{origin.source}: no weights in {name}/ (a .safetensors or .bin file is needed): "
+            "copy or download the model again."
+        )
     try:
         part, report = cls.from_pretrained(
             origin.folder / name, dtype=dtype, local_files_only=True, output_loading_info=True
@@ -423,12 +426,18 @@ def _component(origin: Origin, name: str, named: Any, dtype: torch.dtype) -> Any
         raise _broken(origin, name, error) from error
     if missing := report.get("missing_keys"):
         few = ", ".join(sorted(missing)[:3])
-        raise BadModel(f"{origin.source}: {len(missing)} weights are missing in {name}/ ({few} …).")
+        raise BadModel(
+            f"{origin.source}: {len(missing)} weights are missing in {name}/ ({few} …): "
+            "copy or download the model again."
+        )
     return part
 
 
 def _broken(origin: Origin, name: str, error: Exception) -> BadModel:
-    return BadModel(f"{origin.source}: {name} cannot be loaded ({type(error).__name__}: {first_line(error)})")
+    return BadModel(
+        f"{origin.source}: {name} cannot be loaded; it is damaged or does not fit its config, so copy or "
+        f"download the model again ({type(error).__name__}: {first_line(error)})."
+    )
 
 
 def _scheduler(own: Any) -> Any:

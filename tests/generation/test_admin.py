@@ -47,7 +47,7 @@ def test_it_works(admin_client):
 
     asked = Experiment.objects.get()
     assert response.redirect_chain == [(asked.get_absolute_url(), 302)]
-    assert [c.name for c in asked.conditions.all()] == ["baseline", "se2p", "ddpm", "ddim"]
+    assert [c.name for c in asked.conditions.all()] == ["baseline", "se2p", "ddpm-2n", "ddim"]
     assert asked.items.count() == 6
     assert "24 images in 18 pairs" in response.content.decode()
 
@@ -187,6 +187,13 @@ def test_the_page_shows_progress_and_pairs(admin_client):
     answer = admin_client.get(picture)
     assert answer.headers["Content-Type"] == "image/png"
     assert answer.getvalue()
+
+
+def test_what_waits_says_for_what(admin_client):
+    first, second = experiment(name="the first"), experiment(name="the second")
+
+    assert "No worker has taken it up yet" in admin_client.get(first.get_absolute_url()).content.decode()
+    assert "Begins after the first." in admin_client.get(second.get_absolute_url()).content.decode()
 
 
 def test_an_error_stands_on_the_page(admin_client):

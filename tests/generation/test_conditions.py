@@ -220,6 +220,7 @@ def recipe(sampler, **parameters):
     [
         ([recipe("ddpm"), recipe("se2p")], ["baseline", "se2p"]),
         ([recipe("se2p"), recipe("ddpm", steps_factor=2)], ["se2p", "ddpm"]),
+        ([recipe("ddpm"), recipe("ddpm", steps_factor=2)], ["baseline", "ddpm-2n"]),
         (
             [recipe("ddpm"), recipe("se2p"), recipe("se2p", rho=1), recipe("se2p", rho=1, gamma=0)],
             ["baseline", "se2p", "se2p-rho1", "se2p-gamma0-rho1"],

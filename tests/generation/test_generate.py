@@ -60,6 +60,7 @@ def generate(*args, **options):
 
 def refused(capsys, *args):
     """The one line on stderr of a command line that is refused."""
+    capsys.readouterr()
     with pytest.raises(SystemExit) as caught:
         execute_from_command_line(["manage.py", "generate", *args])
     assert caught.value.code == 1
@@ -320,14 +321,14 @@ def test_a_manifest_that_is_none_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "more, says",
     [
-        (["--steps", "0"], "steps = 0: allowed is a whole number, 1 or more"),
+        (["--steps", "0"], "steps = 0: allowed is a whole number from 1 to"),
         (["--steps", "1001"], "steps = 1001: allowed is a whole number from 1 to 1000"),
         (["--treatment-steps", "-1"], "steps = -1"),
         (["--gamma", "1.5"], "gamma = 1.5: allowed is a number from 0 to 1"),
         (["--gamma", "nan"], "gamma = nan"),
-        (["--rho", "-1"], "rho = -1.0: allowed is a number, 0 or more"),
+        (["--rho", "-1"], "rho = -1.0: allowed is a number from 0 to 1000"),
         (["--offset", "-1"], "offset = -1"),
-        (["--processors", "1"], "processors = 1: allowed is a whole number, 2 or more"),
+        (["--processors", "1"], "processors = 1: allowed is a whole number from 2 to 64"),
         (["--noise-scale", "-0.5", "--sampler", "ddpm"], "noise_scale = -0.5"),
         (["--noise-scale", "1,1", "--sampler", "ddpm"], "a list of 3, one a step"),
         (["--noise-scale", "1.1"], "noise_scale = 1.1: allowed is nothing but the default"),
@@ -421,3 +422,12 @@ def test_the_manifest_is_one_json_object_a_line(plain, out):
     lines = (out / "manifest.jsonl").read_text().splitlines()
 
     assert [json.loads(line)["seed"] for line in lines] == [0, 1]
+
+
+def test_a_log_gets_lines_where_a_terminal_gets_a_bar(plain, out, capfd):
+    generate(plain, out, "--batch", "2")
+
+    assert [line for line in capfd.readouterr().err.splitlines() if "pairs" in line] == [
+        "2 of 3 pairs",
+        "3 of 3 pairs",
+    ]

@@ -193,8 +193,8 @@ def _conditions(options: Mapping[str, Any]) -> dict[str, Condition]:
     given = {name: options[name] for name in TREATMENT if options[name] is not None}
     steps = options["steps"] if options["treatment_steps"] is None else options["treatment_steps"]
     treatment = Condition(sampler=options["sampler"], steps=steps, spacing=spacing, **given)
-    both = [baseline, treatment]
-    return dict(zip(conditions.names(both), both, strict=True))
+    conditions.names([baseline, treatment])  # refuses the same one twice
+    return {"baseline": baseline, treatment.sampler.value: treatment}
 
 
 def _load(options: Mapping[str, Any]) -> Model:
@@ -334,3 +334,6 @@ def _batches(
             start = before
             yield batch, lambda done, _, start=start: progress.update(task, completed=start + done)
             before += each * len(batch)
+            if not console.is_terminal:
+                # A log gets a line where a terminal gets a moving bar.
+                console.print(f"{len(folder.entries)} of {len(cells)} pairs", highlight=False)
