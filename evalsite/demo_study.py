@@ -50,9 +50,9 @@ def experiment() -> Experiment:
     model = catalogue.starter()
     plan = planning.Plan(
         name=NAME,
-        model=model,
-        subjects=[planning.Subject(label=int(number)) for number in model.labels],
-        seeds=SEEDS,
+        parts=[
+            planning.crossed(model, [planning.Subject(label=int(number)) for number in model.labels], SEEDS)
+        ],
         steps=[STEPS],
         recipes=[planning.BASELINE, Recipe(sampler=Sampler.SE2P)],
         metrics=metric_names.DEFAULT,

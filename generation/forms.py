@@ -192,9 +192,7 @@ class ExperimentForm(forms.ModelForm):
             recipes = [replace(recipe, spacing=Spacing(spacing)) for recipe in recipes]
         return planning.Plan(
             name=cleaned["name"],
-            model=cleaned["model"],
-            subjects=cleaned["subjects"],
-            seeds=cleaned["seeds"],
+            parts=[planning.crossed(cleaned["model"], cleaned["subjects"], cleaned["seeds"])],
             steps=cleaned["steps"],
             recipes=recipes,
             guidance=cleaned["guidance"],

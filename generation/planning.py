@@ -1,6 +1,6 @@
 """From what a researcher asks for to rows: items × steps × conditions, cut into chunks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from math import ceil
@@ -39,51 +39,77 @@ class Subject:
     negative_prompt: str = ""
 
 
+@dataclass(frozen=True)
+class Draw:
+    """What one item draws."""
+
+    subject: Subject
+    seed: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The items of one model, in the order in which they are made."""
+
+    model: ImageModel
+    draws: Sequence[Draw]
+
+
+def crossed(model: ImageModel, subjects: Sequence[Subject], seeds: Sequence[int]) -> Part:
+    """Every subject with every seed. Raises NotAllowed."""
+    if not subjects:
+        raise NotAllowed("subjects", "(none)", "at least one class label or prompt")
+    if not seeds:
+        raise NotAllowed("seeds", "(none)", "at least one")
+    _check_pairs(len(subjects) * len(seeds))
+    # Seeds change slowest, so that the first chunks already show every label or prompt.
+    return Part(model, [Draw(subject, seed) for seed, subject in product(seeds, subjects)])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """An experiment that has not been made yet. Raises NotAllowed when it can't be.
 
     Every recipe but the first is paired with the first, at each number of steps.
-    guidance: None is the usual value of the model's family.
+    guidance: None is the usual value of each model's family.
     """
 
     name: str
-    model: ImageModel
-    subjects: Sequence[Subject]
-    seeds: Sequence[int]
+    parts: Sequence[Part]
     steps: Sequence[int]
     recipes: Sequence[Recipe]
     guidance: float | None = None
     metrics: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
-        if not self.subjects:
-            raise NotAllowed("subjects", "(none)", "at least one class label or prompt")
-        if not self.seeds:
-            raise NotAllowed("seeds", "(none)", "at least one")
         if len(self.recipes) < 2:
             raise NotAllowed("conditions", len(self.recipes), "two or more, the baseline first")
         if not self.steps or len(set(self.steps)) != len(self.steps):
             raise NotAllowed("steps", list(self.steps), "one or more numbers of steps, each once")
-        for seed in (self.seeds[0], self.seeds[-1]):
-            check_seed(seed)
+        names(self.recipes)
+        if not self.items:
+            raise NotAllowed("items", "(none)", "at least one")
+        _check_pairs(self.pairs)
+        for part in self.parts:
+            self._check_part(part)
+
+    def _check_part(self, part: Part) -> None:
+        for draw in part.draws:
+            check_seed(draw.seed)
         if self.guidance is not None:
             check("guidance", self.guidance)
-            if self.model.family in UNGUIDED:
-                raise NotAllowed("guidance", self.guidance, f"nothing: {self.model} has no guidance")
+            if part.model.family in UNGUIDED:
+                raise NotAllowed("guidance", self.guidance, f"nothing: {part.model} has no guidance")
         for condition in (condition for steps in self.steps for condition in self.conditions(steps)):
-            if self.model.train_timesteps:
-                check_for(condition, self.model.train_timesteps)
-        names(self.recipes)
-        if self.pairs > MOST_PAIRS:
-            raise NotAllowed("pairs", f"{self.pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")
+            if part.model.train_timesteps:
+                check_for(condition, part.model.train_timesteps)
 
     def conditions(self, steps: int) -> list[FixedCondition]:
         return [recipe.at(steps) for recipe in self.recipes]
 
     @property
     def items(self) -> int:
-        return len(self.subjects) * len(self.seeds)
+        return sum(len(part.draws) for part in self.parts)
 
     @property
     def images(self) -> int:
@@ -96,6 +122,11 @@ class Plan:
     def evaluations(self, steps: int) -> int:
         """Model evaluations for one item under all conditions."""
         return sum(evaluations(condition) for condition in self.conditions(steps))
+
+
+def _check_pairs(pairs: int) -> None:
+    if pairs > MOST_PAIRS:
+        raise NotAllowed("pairs", f"{pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")
 
 
 def make(plan: Plan, owner: User | None = None) -> Experiment:
@@ -112,40 +143,55 @@ def make(plan: Plan, owner: User | None = None) -> Experiment:
             Condition(experiment=experiment, name=name, position=position, recipe=recipe.to_json())
             for position, (name, recipe) in enumerate(zip(names(plan.recipes), plan.recipes, strict=True))
         )
-        # Seeds change slowest, so that the first chunks already show every label or prompt.
         Item.objects.bulk_create(
             (
                 Item(
                     experiment=experiment,
-                    model=plan.model,
+                    model=part.model,
                     position=position,
-                    seed=seed,
-                    label=subject.label,
-                    prompt=subject.prompt,
-                    negative_prompt=subject.negative_prompt,
+                    seed=draw.seed,
+                    label=draw.subject.label,
+                    prompt=draw.subject.prompt,
+                    negative_prompt=draw.subject.negative_prompt,
                 )
-                for position, (seed, subject) in enumerate(product(plan.seeds, plan.subjects))
+                for part, start in _starts(plan)
+                for position, draw in enumerate(part.draws, start)
             ),
             batch_size=5000,
         )
         Chunk.objects.bulk_create(
             (
-                Chunk(experiment=experiment, model=plan.model, steps=steps, first=first, last=last)
+                Chunk(
+                    experiment=experiment,
+                    model=part.model,
+                    steps=steps,
+                    first=start + first,
+                    last=start + last,
+                )
+                for part, start in _starts(plan)
                 for steps in plan.steps
-                for first, last in _ranges(plan.items, chunk_size(plan, steps))
+                for first, last in _ranges(len(part.draws), chunk_size(plan, part.model, steps))
             ),
             batch_size=5000,
         )
     return experiment
 
 
-def chunk_size(plan: Plan, steps: int) -> int:
+def chunk_size(plan: Plan, model: ImageModel, steps: int) -> int:
     """Items in a chunk: about half a minute of work at the model's last measured rate."""
-    rate = measured_rate(plan.model)
+    rate = measured_rate(model)
     if rate is None:
         return FIRST_CHUNK
     wanted = settings.CHUNK_SECONDS * rate / plan.evaluations(steps)
     return max(1, min(LARGEST_CHUNK, round(wanted)))
+
+
+def _starts(plan: Plan) -> Iterator[tuple[Part, int]]:
+    """Each part with the position of its first item."""
+    start = 0
+    for part in plan.parts:
+        yield part, start
+        start += len(part.draws)
 
 
 def measured_rate(model: ImageModel) -> float | None:

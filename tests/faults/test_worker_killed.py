@@ -24,9 +24,9 @@ def experiment(tmp_path) -> Experiment:
     return planning.make(
         planning.Plan(
             name="forty pairs",
-            model=model,
-            subjects=[planning.Subject(label=0), planning.Subject(label=1)],
-            seeds=range(20),
+            parts=[
+                planning.crossed(model, [planning.Subject(label=0), planning.Subject(label=1)], range(20))
+            ],
             steps=[50],
             recipes=[planning.BASELINE, Recipe(sampler=Sampler.SE2P)],
             metrics=["brightness", "contrast"],

@@ -26,12 +26,12 @@ def flower_model() -> ImageModel:
 
 def plan(**changes: Any) -> planning.Plan:
     """Two labels, three seeds, one number of steps: six pairs."""
+    subjects = changes.pop("subjects", [planning.Subject(label=0), planning.Subject(label=1)])
+    crossed = planning.crossed(flower_model(), subjects, changes.pop("seeds", [0, 1, 2]))
     return planning.Plan(
         **{
             "name": "an experiment",
-            "model": flower_model(),
-            "subjects": [planning.Subject(label=0), planning.Subject(label=1)],
-            "seeds": [0, 1, 2],
+            "parts": [crossed],
             "steps": [20],
             "recipes": [planning.BASELINE, Recipe(sampler=Sampler.SE2P)],
             "metrics": ["brightness"],

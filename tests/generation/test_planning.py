@@ -4,7 +4,7 @@ import pytest
 
 from generation import planning
 from generation.conditions import NotAllowed, Recipe, Sampler
-from generation.models import Chunk, Experiment, Item
+from generation.models import Chunk, Experiment, ImageModel, Item
 from tests.generation.factories import experiment, flower_model, plan
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +37,19 @@ def test_chunks_hold_every_item_once_and_differ_by_one_at_most():
     assert max(sizes) <= planning.FIRST_CHUNK
 
 
+def test_each_model_has_chunks_of_its_own():
+    other = ImageModel.objects.create(name="faces", source="org/faces", takes="nothing")
+    faces = planning.crossed(other, [planning.Subject()], range(10))
+    made = planning.make(plan(parts=[*plan().parts, faces]))
+
+    assert list(made.chunks.order_by("first").values_list("model__name", "first", "last")) == [
+        ("flowers", 0, 5),
+        ("faces", 6, 10),
+        ("faces", 11, 15),
+    ]
+    assert [i.model.name for i in made.items.order_by("position")] == ["flowers"] * 6 + ["faces"] * 10
+
+
 def test_a_measured_rate_sets_the_size_of_a_chunk(settings):
     settings.CHUNK_SECONDS = 30
     first = experiment()
@@ -44,8 +57,8 @@ def test_a_measured_rate_sets_the_size_of_a_chunk(settings):
     first.chunks.update(seconds=3, manifest={"evaluations": [20, 40]}, stage=Chunk.Stage.DONE)
 
     assert planning.measured_rate(flower_model()) == 120
-    assert planning.chunk_size(plan(), 20) == 60
-    assert planning.chunk_size(plan(), 1000) == 1
+    assert planning.chunk_size(plan(), flower_model(), 20) == 60
+    assert planning.chunk_size(plan(), flower_model(), 1000) == 1
 
 
 @pytest.mark.parametrize(
@@ -60,6 +73,8 @@ def test_a_measured_rate_sets_the_size_of_a_chunk(settings):
         ({"recipes": [planning.BASELINE]}, "conditions"),
         ({"recipes": [planning.BASELINE, planning.BASELINE]}, "conditions"),
         ({"seeds": range(10_000_000)}, "pairs"),
+        ({"steps": [*range(1, 1000)], "seeds": range(1000)}, "pairs"),
+        ({"parts": []}, "items"),
         ({"guidance": -1.0}, "guidance"),
         ({"guidance": 7.5}, "guidance"),  # a DDPM has none
         ({"steps": [1001]}, "steps"),
