@@ -48,8 +48,8 @@ VOTES = (
     Column("choice", "text", "vote.choice", "left, right or tie"),
     Column(
         "block", "text",
-        "experiment.name || ', ' || model.name || ', ' || block.steps || ' steps: ' || treatment.name",
-        "the comparison that the trial belongs to",
+        "experiment.name || ', ' || model.name || ', ' || block.steps || ' steps'",
+        "experiment, model and steps: what is compared on the same items is analysed together",
     ),
     Column("question", "text", "question.text", "what was asked"),
     Column(

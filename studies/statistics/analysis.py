@@ -5,8 +5,8 @@ figures everywhere. Its keys are documented in docs/statistics.md; what can't be
 `reason` beside it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,24 @@ from studies.statistics import exclusions
 from studies.statistics.agreement import Catch, catch_trials, krippendorff_alpha, leave_one_out
 from studies.statistics.bradley_terry import bradley_terry, side_bias
 from studies.statistics.clusters import Array, Codes, codes
-from studies.statistics.contrasts import contrast, equality
+from studies.statistics.contrasts import contrast, equality, trend
 from studies.statistics.decisions import MARGIN, binomial_naive, holm, verdict
 from studies.statistics.exclusions import Rules
 from studies.statistics.intervals import Estimand, Preference, preference, wilson
 from studies.statistics.looks import Spending, boundaries, confidence_sequence
 from studies.statistics.pairs import clustering, components, tally
 from studies.statistics.thurstone import jod
-from studies.statistics.votes import CHOICES, KINDS, MAIN, MODES, REPEAT, Votes, place, second_vote
+from studies.statistics.votes import (
+    CHOICES,
+    KINDS,
+    MAIN,
+    MODES,
+    REPEAT,
+    Series,
+    Votes,
+    place,
+    second_vote,
+)
 
 if TYPE_CHECKING:
     from studies.statistics.random_effects import Spread
@@ -54,15 +64,18 @@ class Look:
 class Options:
     """How to analyse. margin: of equivalence around ½. modes: which votes count.
 
-    baseline: a condition's name; None takes one named `baseline`, else the first name sorted.
-    completed: names of people who finished, where that is known. planned_people: asks for the confidence
-    sequence that unplanned looks need.
+    baseline: a condition's name; None takes the block's own in `baselines`, else one named `baseline`, else
+    the first name sorted. excluded: people who were left out by the protocol's rules before, with the
+    reasons. completed: names of people who finished, where that is known. planned_people: asks for the
+    confidence sequence that unplanned looks need.
     """
 
     estimand: Estimand = Estimand.ITEMS_LIKE_THESE
     baseline: str | None = None
     margin: float = MARGIN
+    baselines: Mapping[str, str] = field(default_factory=dict)
     rules: Rules | None = None
+    excluded: Mapping[str, Sequence[str]] = field(default_factory=dict)
     modes: tuple[str, ...] = ("live",)
     completed: frozenset[str] | None = None
     look: Look | None = None
@@ -75,13 +88,14 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
     _check(votes, chosen)
     counted = votes.only(np.isin(votes.mode, [MODES.index(mode) for mode in chosen.modes]))
     _check_counted(votes, counted, chosen)
-    broken = {} if chosen.rules is None else exclusions.broken(counted, chosen.rules)
+    broken = _left_out(counted, chosen)
     kept = counted.only(~np.isin(counted.participant.codes, list(broken))) if broken else counted
     if not (kept.kind == MAIN).any():
         raise NotAnalysable("the rules leave nobody; check them against the response times and catch trials")
     care = _Care(counted, broken)
+    pilots = _pilots(votes, chosen)
     blocks = {
-        name: _block(_Block(rows), of_all, chosen, care)
+        name: _block(_Block(rows), of_all, pilots.get(name), chosen, care)
         for name, rows, of_all in _by_block(kept, counted if broken else kept)
     }
     cells = [
@@ -102,6 +116,7 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
         "blocks": {name: found.result for name, found in blocks.items()},
         "contrasts": contrasts,
         "equality": _equality(cells),
+        "trend": _trend(cells, votes.series),
         "people": people,
     }
     return _with_reason(result, "; ".join(filter(None, [no_contrasts, no_people])))
@@ -113,17 +128,15 @@ def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
 
     chosen = options or Options()
     counted = votes.only(np.isin(votes.mode, [MODES.index(mode) for mode in chosen.modes]))
-    if chosen.rules is not None:
-        counted = counted.only(
-            ~np.isin(counted.participant.codes, list(exclusions.broken(counted, chosen.rules)))
-        )
+    if broken := _left_out(counted, chosen):
+        counted = counted.only(~np.isin(counted.participant.codes, list(broken)))
     found: dict[str, Any] = {}
     for name, part, _ in _by_block(counted, counted):
         block = _Block(part)
-        baseline = _baseline(block.names, chosen.baseline)
+        baseline = _baseline(block.names, chosen.baseline or chosen.baselines.get(name))
         found[name] = {}
         for treatment in block.names:
-            if treatment == baseline or (sample := _sample(block.main, baseline, treatment)) is None:
+            if treatment == baseline or (sample := sample_of(block.main, baseline, treatment)) is None:
                 continue
             spread = random_effects(sample.y, sample.person, sample.cluster)
             values = {
@@ -135,6 +148,26 @@ def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
             }
             found[name][treatment] = _with_reason(values, spread.reason)
     return found
+
+
+def _left_out(counted: Votes, options: Options) -> dict[int, list[str]]:
+    """Participants (codes) who don't count, with the reasons: on record, and by the rules."""
+    found = {} if options.rules is None else exclusions.broken(counted, options.rules)
+    if options.excluded:
+        for code, name in enumerate(counted.participant.names):
+            if name in options.excluded:
+                found[code] = [*options.excluded[name], *found.get(code, [])]
+    there = np.bincount(counted.participant.codes, minlength=len(counted.participant.names)) > 0
+    return {code: reasons for code, reasons in found.items() if there[code]}
+
+
+def _pilots(votes: Votes, options: Options) -> dict[str, Votes]:
+    """The pilot's main votes by block, where the analysis is of others."""
+    rows = (votes.mode == MODES.index("pilot")) & (votes.kind == MAIN)
+    if "pilot" in options.modes or not rows.any():
+        return {}
+    pilots = votes.only(rows)
+    return {votes.block.names[block]: pilots.only(part) for block, part in _slices(pilots).items()}
 
 
 def _spread(spread: "Spread | None") -> dict[str, Any] | None:
@@ -208,11 +241,11 @@ class _Found:
     result: dict[str, Any]
     preferences: dict[str, dict[str, Any]]
     intervals: dict[str, Preference]
-    cells: list[tuple[str, "_Sample"]]
+    cells: list[tuple[str, "Sample"]]
 
 
 @dataclass(frozen=True)
-class _Sample:
+class Sample:
     """Votes between the baseline and one treatment: y and the labels that other blocks share."""
 
     y: Array
@@ -242,10 +275,10 @@ def _slices(votes: Votes) -> dict[int, NDArray[Any]]:
     return {int(b): rows for b, rows in zip(present, np.split(order, first[1:]), strict=True)}
 
 
-def _block(block: _Block, before: Votes, options: Options, care: "_Care") -> _Found:
+def _block(block: _Block, before: Votes, pilots: Votes | None, options: Options, care: "_Care") -> _Found:
     main, names = block.main, block.names
-    baseline = _baseline(names, options.baseline)
-    preferences, intervals, cells = _preferences(block, before, baseline, options)
+    baseline = _baseline(names, options.baseline or options.baselines.get(main.block[0]))
+    preferences, intervals, cells = _preferences(block, before, pilots, baseline, options)
     # Counted by side, so that all three models share the counts; the first two don't look at it.
     met = tally(block.left, block.right, main.choice, len(names), by_side=True)
     clusters = clustering(met, block.person, block.cluster, block.n_people, block.n_clusters, block.unit)
@@ -309,8 +342,8 @@ def _baseline(names: list[str], asked: str | None) -> str:
 
 
 def _preferences(
-    block: _Block, before: Votes, baseline: str, options: Options
-) -> tuple[dict[str, dict[str, Any]], dict[str, Preference], list[tuple[str, _Sample]]]:
+    block: _Block, before: Votes, pilots: Votes | None, baseline: str, options: Options
+) -> tuple[dict[str, dict[str, Any]], dict[str, Preference], list[tuple[str, Sample]]]:
     main = block.main
     repeats = (block.votes.kind == REPEAT).any()
     without = before is not block.votes
@@ -322,7 +355,7 @@ def _preferences(
     for treatment in block.names:
         if treatment == baseline:
             continue
-        sample = _sample(main, baseline, treatment)
+        sample = sample_of(main, baseline, treatment)
         if sample is None:
             found[treatment] = _nothing(
                 options, f"no vote compares {treatment!r} with the baseline {baseline!r}"
@@ -330,22 +363,29 @@ def _preferences(
             continue
         interval = sample.preference(options.estimand, block.unit)
         found[treatment] = _preference(sample, interval, options)
+        other = _other(options.estimand)
+        found[treatment]["other_estimand"] = {"estimand": str(other)} | _short(sample, other, block.unit)
         intervals[treatment] = interval
         cells.append((treatment, sample))
         beside = {
             "without_exclusions": before.only(before.kind == MAIN) if without else None,
             "completers": None if finished is None else finished.only(finished.kind == MAIN),
             "with_repeats": block.votes.only(np.isin(block.votes.kind, [MAIN, REPEAT])) if repeats else None,
+            "pilots": pilots,
         }
         found[treatment]["beside"] = {
-            name: _short(_sample(votes, baseline, treatment), options.estimand, block.unit)
+            name: _short(sample_of(votes, baseline, treatment), options.estimand, block.unit)
             for name, votes in beside.items()
             if votes is not None
         }
     return found, intervals, cells
 
 
-def _sample(votes: Votes, baseline: str, treatment: str) -> _Sample | None:
+def _other(estimand: Estimand) -> Estimand:
+    return Estimand.ITEMS if estimand is Estimand.ITEMS_LIKE_THESE else Estimand.ITEMS_LIKE_THESE
+
+
+def sample_of(votes: Votes, baseline: str, treatment: str) -> Sample | None:
     """y of the votes between two conditions, or None where there are none."""
     if baseline not in votes.conditions:
         return None
@@ -357,10 +397,10 @@ def _sample(votes: Votes, baseline: str, treatment: str) -> _Sample | None:
     choice = votes.choice[rows]
     y = np.where(choice == TIE, 0.5, np.where(choice == np.where(t_left[rows], 0, 1), 1.0, 0.0))
     cluster = votes.item if votes.cluster is None else votes.cluster
-    return _Sample(y, votes.participant.codes[rows], votes.item.codes[rows], cluster.codes[rows])
+    return Sample(y, votes.participant.codes[rows], votes.item.codes[rows], cluster.codes[rows])
 
 
-def _preference(sample: _Sample, found: Preference, options: Options) -> dict[str, Any]:
+def _preference(sample: Sample, found: Preference, options: Options) -> dict[str, Any]:
     y = sample.y
     decided = y != 0.5
     wins, n_decided = int((y == 1).sum()), int(decided.sum())
@@ -411,24 +451,25 @@ def _preference(sample: _Sample, found: Preference, options: Options) -> dict[st
     return _with_reason(result, "; ".join(filter(None, [found.reason, no_decided])))
 
 
-def _decided(sample: _Sample, decided: NDArray[np.bool_], estimand: Estimand) -> dict[str, Any]:
+def _decided(sample: Sample, decided: NDArray[np.bool_], estimand: Estimand) -> dict[str, Any]:
     """Interval of the share among decided votes.
 
     It is a ratio; its residuals w - p̂ d vanish for ties, so it is the share of the decided votes alone.
     """
-    only = _Sample(sample.y[decided], sample.person[decided], sample.item[decided], sample.cluster[decided])
+    only = Sample(sample.y[decided], sample.person[decided], sample.item[decided], sample.cluster[decided])
     return _short(only, estimand, "unit")
 
 
-def _short(sample: _Sample | None, estimand: Estimand, unit: str) -> dict[str, Any]:
+def _short(sample: Sample | None, estimand: Estimand, unit: str) -> dict[str, Any]:
     if sample is None:
         none = np.empty(0, np.int64)
-        sample = _Sample(np.empty(0), none, none, none)
+        sample = Sample(np.empty(0), none, none, none)
     found = sample.preference(estimand, unit)
     values = {
         "share": found.share,
         "low": found.low,
         "high": found.high,
+        "p": found.p,
         "n_votes": found.n_votes,
         "n_participants": found.n_people,
     }
@@ -439,7 +480,7 @@ def _nothing(options: Options, reason: str) -> dict[str, Any]:
     """A treatment that was never compared with the baseline."""
     keys = (
         "share", "share_decided", "low", "high", "p", "holm_p", "binomial_p_naive", "verdict",
-        "se", "df", "n_eff", "equivalence", "wilson_naive", "decided",
+        "se", "df", "n_eff", "equivalence", "wilson_naive", "decided", "other_estimand",
     )  # fmt: skip
     counts = dict.fromkeys(("n_votes", "n_ties", "n_participants", "n_items", "n_clusters"), 0)
     fixed = {"estimand": str(options.estimand), "level": 0.95, "method": "none", "beside": {}}
@@ -583,7 +624,7 @@ def _counts(votes: Votes, counted: Votes, kept: Votes) -> dict[str, Any]:
 
 
 def _contrasts(
-    cells: Sequence[tuple[str, str, _Sample]],
+    cells: Sequence[tuple[str, str, Sample]],
 ) -> tuple[list[dict[str, Any]] | None, str | None]:
     """Differences between treatments of one block, and of one treatment between blocks, Holm over all."""
     wanted = [
@@ -616,7 +657,7 @@ def _contrasts(
     return contrasts, None
 
 
-def _equality(cells: Sequence[tuple[str, str, _Sample]]) -> dict[str, Any]:
+def _equality(cells: Sequence[tuple[str, str, Sample]]) -> dict[str, Any]:
     """For each treatment of several blocks: Wald's test that it is preferred equally in all."""
     found = {}
     for treatment in sorted({name for _, name, _ in cells}):
@@ -636,6 +677,40 @@ def _equality(cells: Sequence[tuple[str, str, _Sample]]) -> dict[str, Any]:
             "p": test.p,
         }
         found[treatment] = _with_reason(values, test.reason)
+    return found
+
+
+def _trend(cells: Sequence[tuple[str, str, "Sample"]], series: Mapping[str, Series]) -> list[dict[str, Any]]:
+    """For each treatment and question judged at several numbers of steps: β of log N over all models."""
+    found = []
+    lines: dict[tuple[str, str], list[tuple[str, Series, Sample]]] = {}
+    for block, name, sample in cells:
+        if block in series:
+            place = series[block]
+            lines.setdefault((name, place.question), []).append((block, place, sample))
+    for (treatment, question), parts in sorted(lines.items()):
+        if len({place.steps for _, place, _ in parts}) < 2:
+            continue
+        sizes = [len(sample.y) for _, _, sample in parts]
+        result = trend(
+            np.concatenate([sample.y for _, _, sample in parts]),
+            np.repeat(codes([place.model for _, place, _ in parts])[0], sizes),
+            np.repeat([place.steps for _, place, _ in parts], sizes),
+            np.concatenate([sample.person for _, _, sample in parts]),
+            np.concatenate([sample.cluster for _, _, sample in parts]),
+        )
+        values = {
+            "treatment": treatment,
+            "question": question,
+            "points": [
+                {"block": block, "model": place.model, "steps": place.steps} for block, place, _ in parts
+            ],
+            "beta": result.estimate,
+            "low": result.low,
+            "high": result.high,
+            "p": result.p,
+        }
+        found.append(_with_reason(values, result.reason))
     return found
 
 

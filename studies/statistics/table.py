@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from studies.statistics.clusters import Array
-from studies.statistics.votes import OPTIONAL, REQUIRED, BadVote, Coder, Labels, Votes, assemble
+from studies.statistics.votes import KNOWN, OPTIONAL, REQUIRED, BadVote, Coder, Labels, Votes, assemble
 
 CHUNK = 512  # rows held at once; with more, Python's garbage collector looks at them again and again
 CHUNK_CHARACTERS = 2**13
@@ -169,7 +169,7 @@ def _columns(header: list[str], separator: str) -> dict[str, int]:
     for name in (*REQUIRED, *OPTIONAL):
         if header.count(name) > 1:
             raise TableError(f"the column stands {header.count(name)} times; keep one", 1, name)
-    return {name: header.index(name) for name in (*REQUIRED, *OPTIONAL) if name in header}
+    return {name: header.index(name) for name in (*REQUIRED, *OPTIONAL, *KNOWN) if name in header}
 
 
 def _code(

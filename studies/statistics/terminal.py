@@ -44,11 +44,22 @@ def analysis(found: dict[str, Any]) -> list[RenderableType]:
         parts += ["", *_block(name, block)]
     if found["contrasts"]:
         parts += ["", _contrasts(found["contrasts"])]
+    for line in found["trend"]:
+        parts.append(Text(_trend(line)))
     for treatment, test in found["equality"].items():
         p = _p(test["p"]) if test["p"] is not None else f"not tested: {test['reason']}"
         blocks = ", ".join(map(safe, test["blocks"]))
         parts.append(Text(f"{safe(treatment)} preferred equally in {blocks}: p {p}"))
     return parts
+
+
+def _trend(line: dict[str, Any]) -> str:
+    named = safe(line["treatment"]) + (f" ({safe(line['question'])})" if line["question"] else "")
+    steps = ", ".join(sorted({f"{point['steps']:g}" for point in line["points"]}, key=float))
+    if line["low"] is None:
+        return f"trend of {named} over {steps} steps: {line['reason']}"
+    slope = f"{line['beta']:+.3f} ({line['low']:+.3f} – {line['high']:+.3f})"
+    return f"trend of {named} over {steps} steps: log odds {slope} for each e-fold of steps, p {_p(line['p'])}"
 
 
 def _head(found: dict[str, Any]) -> RenderableType:
@@ -118,6 +129,9 @@ def _preferences(block: dict[str, Any]) -> RenderableType:
             notes.append(
                 f"{safe(treatment)}: valid at any look, these items: {s['low']:.3f} – {s['high']:.3f}"
             )
+        if (other := p["other_estimand"]) and other["low"] is not None:
+            interval = f"{other['share']:.3f} ({other['low']:.3f} – {other['high']:.3f})"
+            notes.append(f"{safe(treatment)}, {_WORDS[other['estimand']]}: {interval}")
         for name, other in p["beside"].items():
             if other["low"] is not None:
                 interval = f"{other['share']:.3f} ({other['low']:.3f} – {other['high']:.3f})"

@@ -1,13 +1,13 @@
 """The votes of a study as arrays: what every analysis starts from, wherever the votes come from."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.statistics.clusters import Array, Codes
+from studies.statistics.clusters import Array, Codes, codes
 
 CHOICES = ("left", "right", "tie")
 KINDS = ("main", "repeat", "practice", "catch")
@@ -18,6 +18,7 @@ CATCH_NAME = "catch"  # the degraded copy's name in a catch trial
 
 REQUIRED = ("participant", "item", "left", "right", "choice")
 OPTIONAL = ("block", "question", "cluster", "kind", "mode", "rt_ms")
+KNOWN = ("model", "steps", "state")  # columns of the votes export that add a figure and are never refused
 
 
 class BadVote(ValueError):
@@ -40,11 +41,21 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Where a block stands on a trend over steps: its model, its question and its number of steps."""
+
+    model: str
+    question: str
+    steps: float
+
+
+@dataclass(frozen=True)
 class Votes:
     """Votes (n,) of a study. left and right index into `conditions`; choice, kind, mode into their tuples.
 
     cluster: None where each item is a unit of its own. block: the analysis block, `block / question` where
-    there are several questions. rt_ms: NaN where unknown, or None without any.
+    there are several questions. rt_ms: NaN where unknown, or None without any. series: by block name, of
+    blocks whose steps are known. state: of each vote's participant, as the votes export writes it, or None.
     """
 
     participant: Labels
@@ -58,6 +69,8 @@ class Votes:
     mode: Codes
     cluster: Labels | None = None
     rt_ms: Array | None = None
+    series: Mapping[str, Series] = field(default_factory=dict)
+    state: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.choice)
@@ -80,7 +93,15 @@ class Votes:
             mode=self.mode[keep],
             cluster=None if self.cluster is None else cut(self.cluster),
             rt_ms=None if self.rt_ms is None else self.rt_ms[keep],
+            state=None if self.state is None else cut(self.state),
         )
+
+    def people(self, state: str) -> frozenset[str]:
+        """The names of participants of whom the column `state` says so."""
+        if self.state is None or state not in self.state.names:
+            return frozenset()
+        rows = self.state.codes == self.state.names.index(state)
+        return frozenset(self.participant.names[code] for code in np.unique(self.participant.codes[rows]))
 
 
 def factor(labels: Iterable[Any], *, ordered: bool = True) -> Labels:
@@ -112,8 +133,8 @@ class Coder(dict[str, int]):
 def from_columns(columns: Mapping[str, Sequence[Any]]) -> Votes:
     """Votes from columns of equal length, named as in the votes export.
 
-    Needs `REQUIRED`, takes `OPTIONAL`, ignores others. rt_ms may hold None. Raises BadVote for the first
-    vote that can't be analysed, and ValueError for a missing column.
+    Needs `REQUIRED`, takes `OPTIONAL` and `KNOWN`, ignores others. rt_ms may hold None. Raises BadVote for
+    the first vote that can't be analysed, and ValueError for a missing column.
     """
     if missing := [name for name in REQUIRED if name not in columns]:
         raise ValueError(f"the votes lack the columns {', '.join(missing)}")
@@ -121,7 +142,7 @@ def from_columns(columns: Mapping[str, Sequence[Any]]) -> Votes:
     if wrong := [name for name in (*REQUIRED, *OPTIONAL) if len(columns.get(name, columns["choice"])) != n]:
         raise ValueError(f"column {wrong[0]} has {len(columns[wrong[0]])} values, choice has {n}")
     coded: dict[str, Labels] = {}
-    for name in (*REQUIRED, *OPTIONAL):
+    for name in (*REQUIRED, *OPTIONAL, *KNOWN):
         if name in columns and name != "rt_ms":
             coded[name] = factor(columns[name], ordered=name not in ("item", "cluster"))
     times = None
@@ -148,9 +169,10 @@ def assemble(coded: Mapping[str, Labels], rt_ms: Array | None = None) -> Votes:
         mode=mode,
         cluster=coded.get("cluster"),
         rt_ms=rt_ms,
+        state=coded.get("state"),
     )
     _check(votes, coded)
-    return votes
+    return replace(votes, series=_series(votes, coded))
 
 
 def _conditions(left: Labels, right: Labels) -> tuple[Codes, Codes, list[str]]:
@@ -196,6 +218,28 @@ def _blocks(block: Labels | None, question: Labels | None, n: int) -> Labels:
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return Labels(rank[dense], [names[i] for i in order])
+
+
+def _series(votes: Votes, coded: Mapping[str, Labels]) -> dict[str, Series]:
+    """The steps of each block that has one number of them, of one model and question; no other is told."""
+    if "steps" not in coded:
+        return {}
+    found: dict[str, Series] = {}
+    place = votes.block.codes
+    for name in ("model", "question", "steps"):
+        if name in coded:
+            place = codes(place * len(coded[name].names) + coded[name].codes)[0]
+    _, first = np.unique(place, return_index=True)
+    blocks, times = np.unique(votes.block.codes[first], return_counts=True)
+    for row in first[np.isin(votes.block.codes[first], blocks[times == 1])].tolist():
+        try:
+            steps = float(coded["steps"][row])
+        except ValueError:
+            continue
+        if 0 < steps < np.inf:
+            model, question = (coded[name][row] if name in coded else "" for name in ("model", "question"))
+            found[votes.block[row]] = Series(model, question, steps)
+    return found
 
 
 def _check(votes: Votes, coded: Mapping[str, Labels]) -> None:

@@ -212,3 +212,32 @@ def test_more_names_than_conditions_can_be_is_refused(file):
 
     with pytest.raises(CommandError, match="left and right hold 1200 names"):
         analyzed(file(*many))
+
+
+def test_the_state_of_people_is_used_where_asked(file):
+    states = {"p0": "excluded", "p1": "expired"}
+    path = file(*(f"{row},{states.get(row[:2], 'finished')}" for row in rows()), header=f"{HEADER},state")
+    plain = analyzed(path)["blocks"]["all"]["preference"]["se2p"]
+    found = analyzed(path, "--by-state")
+    shown = found["blocks"]["all"]["preference"]["se2p"]
+
+    assert (plain["n_participants"], plain["beside"]) == (8, {})
+    assert found["excluded_participants"] == {"p0": ["excluded by the study"]}
+    assert shown["n_participants"] == 7
+    assert {name: beside["n_participants"] for name, beside in shown["beside"].items()} == {
+        "without_exclusions": 8,
+        "completers": 6,
+    }
+
+
+def test_the_state_that_is_not_there_is_said(file):
+    with pytest.raises(CommandError, match="--by-state needs the column state"):
+        analyzed(file(*rows()), "--by-state")
+
+
+def test_the_trend_is_said_on_the_terminal(file):
+    many = [f"{n},{n},{row}" for n, better in ((10, "se2p"), (20, "baseline")) for row in rows(better=better)]
+    out = io.StringIO()
+    call_command("analyze", str(file(*many, header=f"block,steps,{HEADER}")), stdout=out)
+
+    assert "trend of se2p over 10, 20 steps: log odds" in out.getvalue()

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from studies.statistics.analysis import Look, Options
 from studies.statistics.decisions import MARGIN
 from studies.statistics.intervals import Estimand
 from studies.statistics.looks import Spending
-from studies.statistics.votes import MODES
+from studies.statistics.votes import MODES, Votes
 
 
 def margin(text: str) -> float:
@@ -74,6 +75,11 @@ class Command(BaseCommand):
             "--exclude", type=Path, metavar="RULES.toml", help="the protocol's exclusion rules"
         )
         parser.add_argument(
+            "--by-state",
+            action="store_true",
+            help="the column state of a votes export says who finished and who was excluded",
+        )
+        parser.add_argument(
             "--mode",
             default="live",
             help=f"votes that count: {', '.join(MODES)}, several by comma (default live)",
@@ -99,6 +105,8 @@ class Command(BaseCommand):
         try:
             read = table.read(_bytes(votes))
             chosen = _options(options)
+            if options["by_state"]:
+                chosen = _by_state(read, chosen)
             found = analysis.analyze(read, chosen)
             if options["variance"]:
                 found["variance"] = analysis.variance(read, chosen)
@@ -148,6 +156,14 @@ def _options(options: dict[str, Any]) -> Options:
         look=look,
         planned_people=options["planned_people"],
     )
+
+
+def _by_state(votes: Votes, options: Options) -> Options:
+    """The options with the people who finished, and without those whom the study excluded."""
+    if votes.state is None:
+        raise CommandError("--by-state needs the column state, as a study's votes export has it")
+    excluded = {name: ["excluded by the study"] for name in votes.people("excluded")}
+    return replace(options, excluded=excluded, completed=votes.people("finished"))
 
 
 def _write_plots(found: dict[str, Any], folder: Path) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studies.statistics.analysis import Look, NotAnalysable, Options, analyze, variance
+from studies.statistics.contrasts import trend
 from studies.statistics.exclusions import Rules
 from studies.statistics.intervals import Estimand, preference
 from studies.statistics.table import read
@@ -372,3 +373,107 @@ def test_any_votes_give_an_answer_or_a_reason(rows, estimand):
         checked(votes, Options(estimand=estimand))
     except NotAnalysable as error:
         assert "no main vote" in str(error)
+
+
+def test_people_excluded_on_record_are_left_out_with_their_reasons_and_flagged():
+    votes = table(*rows_of())
+    found = checked(votes, Options(excluded={"p03": ["3 pictures did not arrive > 2"], "nobody": ["left"]}))
+    without = checked(table(*(r for r in rows_of() if r["participant"] != "p03")))
+    block = found["blocks"]["all"]
+
+    assert found["excluded_participants"] == {"p03": ["3 pictures did not arrive > 2"]}
+    assert block["flagged_participants"] == ["p03"]
+    shown = block["preference"]["se2p"]
+    assert shown["share"] == without["blocks"]["all"]["preference"]["se2p"]["share"]
+    assert shown["beside"]["without_exclusions"]["n_participants"] == 12
+
+
+def test_the_other_estimand_stands_beside():
+    votes = table(*rows_of())
+    default, these = (
+        checked(votes, Options(estimand=e))["blocks"]["all"]["preference"]["se2p"] for e in Estimand
+    )
+
+    for one, other in ((default, these), (these, default)):
+        assert one["other_estimand"]["estimand"] == other["estimand"]
+        for key in ("share", "low", "high", "p"):
+            assert one["other_estimand"][key] == other[key]
+
+
+def test_pilots_stand_beside_live_votes():
+    pilots = [r | {"mode": "pilot", "participant": "x" + r["participant"]} for r in rows_of(seed=2, people=3)]
+    shown = checked(table(*rows_of(), *pilots))["blocks"]["all"]["preference"]["se2p"]
+    alone = checked(table(*pilots), Options(modes=("pilot",)))["blocks"]["all"]["preference"]["se2p"]
+
+    assert shown["n_votes"] == 120
+    assert shown["beside"]["pilots"]["share"] == alone["share"]
+    assert shown["beside"]["pilots"]["n_votes"] == 30
+    assert "pilots" not in alone["beside"]
+
+
+def test_each_block_may_have_a_baseline_of_its_own():
+    blocks = [
+        *rows_of(block="a"),
+        *(r | {s: r[s].replace("baseline", "zero") for s in ("left", "right")} for r in rows_of(block="b")),
+    ]
+    found = checked(table(*blocks), Options(baselines={"b": "zero"}))["blocks"]
+
+    assert [found[name]["baseline"] for name in ("a", "b")] == ["baseline", "zero"]
+    assert list(found["b"]["preference"]) == ["se2p"]
+
+
+def test_the_trend_over_steps_is_that_of_the_function():
+    rows = [
+        r | {"steps": steps, "model": model}
+        for model in ("dit", "ldm")
+        for steps, share in ((10, 0.5), (20, 0.65), (50, 0.8))
+        for r in rows_of(block=f"{model} {steps}", share=share, seed=steps)
+    ]
+    found = checked(table(*rows))["trend"]
+    y = [
+        0.5 if r["choice"] == "tie" else float((r["choice"] == "left") == (r["left"] == "se2p")) for r in rows
+    ]
+    expected = trend(
+        y, [r["model"] for r in rows], [r["steps"] for r in rows],
+        [r["participant"] for r in rows], [r["item"] for r in rows],
+    )  # fmt: skip
+
+    assert [(t["treatment"], len(t["points"])) for t in found] == [("se2p", 6)]
+    assert (found[0]["beta"], found[0]["low"], found[0]["p"]) == pytest.approx(
+        (expected.estimate, expected.low, expected.p)
+    )
+    assert found[0]["beta"] > 0
+
+
+@pytest.mark.parametrize("steps", [["many", "20"], ["0", "20"], ["20", "20"], ["", "-3"], ["nan", "inf"]])
+def test_without_two_numbers_of_steps_there_is_no_trend_and_no_complaint(steps):
+    rows = [r | {"steps": n} for n, block in zip(steps, "ab", strict=True) for r in rows_of(block=block)]
+
+    assert checked(table(*rows))["trend"] == []
+
+
+def test_a_block_of_several_steps_stands_on_no_trend():
+    rows = [r | {"steps": 10 + i % 2} for i, r in enumerate(rows_of(block="a"))]
+    rows += [r | {"steps": 50} for r in rows_of(block="b")]
+
+    assert list(table(*rows).series) == ["b"]
+    assert checked(table(*rows))["trend"] == []
+
+
+def test_each_question_has_a_trend_of_its_own():
+    rows = [
+        r | {"steps": steps, "question": question}
+        for question in ("Better?", "Sharper?")
+        for steps in (10, 20)
+        for r in rows_of(block=f"{steps}", seed=steps)
+    ]
+
+    assert [t["question"] for t in checked(table(*rows))["trend"]] == ["Better?", "Sharper?"]
+
+
+def test_people_are_told_apart_by_their_state():
+    votes = table(*(r | {"state": "finished" if r["participant"] < "p05" else "expired"} for r in rows_of()))
+
+    assert votes.people("finished") == {f"p{p:02d}" for p in range(5)}
+    assert votes.people("excluded") == frozenset()
+    assert table(*rows_of()).people("finished") == frozenset()
