@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
-from django.db import IntegrityError, models
+from django.db import IntegrityError, models, transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -17,10 +18,10 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from generation import control, planning, progress, tasks
-from generation.forms import ExperimentForm, ModelForm
+from generation import control, costs, planning, progress, tasks
+from generation.forms import ExperimentForm, ModelForm, PresetForm
 from generation.models import Experiment, Image, ImageModel, Pair, Score
 from generation.scoring.names import METRICS
 from generation.storage import image_file
@@ -96,6 +97,7 @@ class ExperimentAdmin(CheckedAgain):
     list_display = ["name", "state_word", "images_done", "steps_list", "created"]
     view_on_site = False
     search_fields = ["name"]
+    actions_list = ["from_a_preset"]
     change_form_outer_before_template = "admin/generation/experiment/progress.html"
 
     fieldsets = [
@@ -138,6 +140,31 @@ class ExperimentAdmin(CheckedAgain):
             path("<int:pk>/control/", view(require_POST(self.control)), name="generation_control"),
             *super().get_urls(),
         ]
+
+    @action(description="From a preset", url_path="preset", permissions=["add"])
+    def from_a_preset(self, request: HttpRequest) -> HttpResponse:
+        """Plan one of the presets: first what it takes, then its start."""
+        form = PresetForm(request.POST or None)
+        made = said = None
+        with transaction.atomic():
+            if form.is_valid() and "start" in request.POST:
+                with suppress(IntegrityError):  # a second click: the form then says that the name is taken
+                    made = planning.make(form.plan, cast(User, request.user))
+                form.full_clean()
+            elif form.is_valid():
+                said = f"{form.plan.name}: {costs.of(form.plan)}."
+                transaction.set_rollback(True)  # models that were added to be planned with go too
+        if made is not None:
+            tasks.start(made)
+            messages.info(request, f"{form.plan.images:,} images are planned and begun.")
+            return redirect(made.get_absolute_url())
+        context = self.admin_site.each_context(request) | {
+            "title": "An experiment from a preset",
+            "form": form,
+            "cost": said,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/generation/experiment/preset.html", context)
 
     def progress(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of an experiment's page that changes while it runs."""

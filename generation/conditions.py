@@ -63,7 +63,7 @@ def _short(value: object, most: int = 100) -> str:
     """A value as a message shows it: what was pasted by a slip of the hand can be a book."""
     if isinstance(value, int) and abs(value) >= 10**most:
         return f"(a number of more than {most} digits)"
-    text = str(value)
+    text = " ".join(str(value).splitlines())
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -137,7 +137,7 @@ SCHEDULERS = (
     "UniPCMultistepScheduler",
 )
 
-MOST_TIMESTEPS = 100_000  # T of any model; those of today have 1,000
+MOST_TIMESTEPS = 10_000  # T of any model; those of today have 1,000
 MOST_SCALE = 1000.0  # of noise and guidance: far beyond any picture, and still a number after the last step
 
 ALLOWED: Mapping[str, Range | Choice | Either] = {

@@ -8,12 +8,13 @@ from django import forms
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from generation import catalogue, planning
+from generation import catalogue, planning, presets
 from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, seeds, whole
 from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
@@ -198,6 +199,54 @@ class ExperimentForm(forms.ModelForm):
             guidance=cleaned["guidance"],
             metrics=metric_names.DEFAULT,
         )
+
+
+class PresetForm(forms.Form):
+    """Asks for one of the presets; `plan` is what it amounts to once it is valid."""
+
+    preset = forms.ChoiceField(
+        choices=[(preset.name, preset.words) for preset in presets.PRESETS.values()],
+        widget=UnfoldAdminSelectWidget,
+    )
+    model = forms.ModelChoiceField(
+        ImageModel.objects,
+        required=False,
+        empty_label="The bundled flower model",
+        widget=UnfoldAdminSelectWidget,
+        help_text="The paper's study brings its own four models.",
+    )
+    items = forms.IntegerField(
+        initial=presets.ITEMS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="How many pictures of each model under each condition.",
+    )
+    name = forms.CharField(
+        required=False,
+        max_length=planning.LONGEST_NAME,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Of the experiment. Empty: named after the preset.",
+    )
+
+    plan: planning.Plan
+
+    def clean_name(self) -> str:
+        if Experiment.objects.filter(name=self.cleaned_data["name"]).exists():
+            raise forms.ValidationError("There is an experiment of this name already: choose another.")
+        return self.cleaned_data["name"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not self.errors:
+            try:
+                self.plan = presets.plan(
+                    presets.find(cleaned["preset"]),
+                    cleaned["model"],
+                    items=cleaned["items"],
+                    name=cleaned["name"],
+                )
+            except NotAllowed as error:
+                self.add_error(error.parameter if error.parameter in self.fields else None, str(error))
+        return cleaned
 
 
 def subjects_of(model: ImageModel, text: str) -> Sequence[planning.Subject]:

@@ -24,6 +24,7 @@ from generation.models import Chunk, Condition, Experiment, ImageModel, Item
 from generation.sources import Family
 
 MOST_PAIRS = 100_000
+LONGEST_NAME = Experiment._meta.get_field("name").max_length or 0
 FIRST_CHUNK = 8  # items, until a rate was measured
 LARGEST_CHUNK = 256  # items; more would not be faster and would be lost at a time
 UNGUIDED = (Family.DDPM, Family.LDM)
@@ -82,6 +83,8 @@ class Plan:
     metrics: Sequence[str] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
+        if not 0 < len(self.name) <= LONGEST_NAME or not self.name.isprintable():
+            raise NotAllowed("name", self.name, f"1 to {LONGEST_NAME} printable characters")
         if len(self.recipes) < 2:
             raise NotAllowed("conditions", len(self.recipes), "two or more, the baseline first")
         if not self.steps or len(set(self.steps)) != len(self.steps):

@@ -159,8 +159,9 @@ def _processor() -> str:
 
 def _guidance(model: Model, scale: float | None, channels: int | None) -> Guidance:
     if model.default_guidance is None:
-        if scale is not None:
-            raise NotAllowed("guidance", scale, f"none: {model.source} ({model.family}) has no guidance")
+        for name, value in (("guidance", scale), ("guided_channels", channels)):
+            if value is not None:
+                raise NotAllowed(name, value, f"none: {model.source} ({model.family}) has no guidance")
         return Guidance()
     if scale is None:
         scale = model.default_guidance

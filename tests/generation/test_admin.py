@@ -189,6 +189,42 @@ def test_the_page_shows_progress_and_pairs(admin_client):
     assert answer.getvalue()
 
 
+PRESET = "/admin/generation/experiment/preset/"
+
+
+def test_a_preset_says_what_it_takes_before_it_is_started(admin_client):
+    asked = {"preset": "paper", "model": "", "items": "100", "name": ""}
+
+    shown = admin_client.post(PRESET, asked | {"show": ""}).content.decode()
+    assert "3,200 images in 1,600 pairs" in shown
+    assert not Experiment.objects.exists()
+    assert not ImageModel.objects.exists()
+
+    started = admin_client.post(PRESET, asked | {"start": ""})
+    assert started.url == Experiment.objects.get().get_absolute_url()
+    assert Experiment.objects.get().items.count() == 400
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"preset": "all"}, "not one of the available"),
+        ({"items": "0"}, "items = 0: allowed is"),
+        ({"items": "9" * 5000}, "whole number"),
+        ({"items": ""}, "required"),
+        ({"name": "x" * 101}, "at most 100"),
+        ({"name": "taken"}, "already"),
+    ],
+)
+def test_a_preset_that_cannot_be_planned_is_refused_at_its_field(admin_client, changes, says):
+    experiment(name="taken")
+
+    response = admin_client.post(PRESET, {"preset": "noise", "items": "1", "name": "", "start": ""} | changes)
+
+    assert says in response.content.decode()
+    assert Experiment.objects.count() == 1
+
+
 def test_what_waits_says_for_what(admin_client):
     first, second = experiment(name="the first"), experiment(name="the second")
 
@@ -249,6 +285,7 @@ def test_staff_without_rights_see_and_change_nothing(client, django_user_model):
     assert client.post(control, {"do": "cancel"}).status_code == 403
     assert client.get(asked.get_absolute_url()).status_code == 403
     assert client.post(ADD, form()).status_code == 403
+    assert client.post(PRESET, {"preset": "noise", "items": "1", "start": ""}).status_code == 403
     asked.refresh_from_db()
     assert asked.state == "running"
 

@@ -214,10 +214,9 @@ def _subjects(options: Mapping[str, Any], takes: str, labels: Mapping[int, str])
     """What is drawn for every seed, as fields of an item. Raises NotAllowed."""
     if takes != "labels" and options["labels"]:
         raise NotAllowed("labels", " ".join(options["labels"]), f"none: the model takes {takes}")
-    if takes != "prompts" and (options["prompts"] or options["negative_prompt"]):
-        raise NotAllowed(
-            "prompts", options["prompts"] or options["negative_prompt"], f"none: the model takes {takes}"
-        )
+    for name in ("prompts", "negative_prompt"):
+        if takes != "prompts" and options[name]:
+            raise NotAllowed(name, options[name], f"none: the model takes {takes}")
     if takes == "labels":
         if not options["labels"]:
             raise NotAllowed("labels", "(none)", f"one or more of {', '.join(list(labels.values())[:20])}")

@@ -245,11 +245,15 @@ def test_another_variance_type_of_the_models_own_scheduler_is_recorded(loaded):
     assert quiet == []
 
 
-def test_values_that_are_no_numbers_are_refused(watched):
-    net = watched.net.net
-    watched.net.net = lambda x, t, **told: (net(x, t, **told)[0] * float("nan"),)
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [(torch.float32, "choose smaller noise"), (torch.float16, "use bfloat16 or float32")],
+)
+def test_values_that_are_no_numbers_are_refused(watched, dtype, remedy):
+    watched.net.net = lambda x, t, **told: (torch.full_like(x, float("nan")),)
+    watched.dtype = dtype
 
-    with pytest.raises(FloatingPointError, match=r"seed 11 .* use bfloat16 or float32"):
+    with pytest.raises(FloatingPointError, match=rf"seed 11 .*{dtype}: {remedy}"):
         generate(watched, ITEMS, PAIR)
 
 

@@ -1,0 +1,172 @@
+"""Experiments that come up again and again: the paper's study, and what it leaves open.
+
+Each is a list of recipes and numbers of steps over as many items as one asks for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+
+from generation import catalogue
+from generation.conditions import NotAllowed, PredictorNoise, Range, Recipe, Sampler, Variance
+from generation.models import Experiment, ImageModel
+from generation.planning import BASELINE, MOST_PAIRS, Draw, Part, Plan, Subject
+from generation.scoring import names as metric_names
+
+ITEMS = 100  # of each model
+PROMPTS = Path(__file__).resolve().parent / "starter" / "prompts.txt"
+SE2P = Recipe(sampler=Sampler.SE2P)
+
+
+def se2p(**changed: object) -> Recipe:
+    return Recipe(sampler=Sampler.SE2P, **changed)  # type: ignore[arg-type]
+
+
+def naive(**changed: object) -> Recipe:
+    return Recipe(sampler=Sampler.NAIVE, **changed)  # type: ignore[arg-type]
+
+
+def ddpm(**changed: object) -> Recipe:
+    return Recipe(sampler=Sampler.DDPM, **changed)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Recipes to be paired with the baseline, and where. papers_models: it brings its own models."""
+
+    name: str
+    words: str
+    steps: Sequence[int]
+    treatments: Sequence[Recipe]
+    papers_models: bool = False
+
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "paper",
+            "The paper's study: SE2P against the baseline, four models, N = 10, 20, 50, 100",
+            (10, 20, 50, 100),
+            [SE2P],
+            papers_models=True,
+        ),
+        Preset(
+            "rho-steps",
+            "How far to scale the noise: four values of ρ at six numbers of steps",
+            (10, 20, 40, 80, 100, 250),
+            [se2p(rho=rho) for rho in (0.5, 1.0, 1.35, 1.55)],
+        ),
+        Preset(
+            "gamma",
+            "How much of the first processor: seven values of γ from 0 to 1",
+            (20,),
+            [se2p(gamma=gamma) for gamma in (0.0, 0.015, 0.05, 0.1, 0.3, 0.5, 1.0)],
+        ),
+        Preset(
+            "noise",
+            "Whether the predicted latent has a noise of its own, at the paper's ρ",
+            (20,),
+            [se2p(predictor_noise=noise) for noise in PredictorNoise],
+        ),
+        Preset(
+            "ablation",
+            "What each part does: SE2P, naive integration of two processors, three and four processors",
+            (20,),
+            [
+                SE2P,
+                *(naive(gamma=gamma, offset=offset) for gamma in (0.015, 0.5) for offset in (1, "step")),
+                se2p(processors=3),
+                se2p(processors=4),
+            ],
+        ),
+        Preset(
+            "offset",
+            "How far apart the processors are: seven offsets δ, the last one step of the grid",
+            (20,),
+            [se2p(offset=offset) for offset in (1, 2, 5, 10, 20, 50, "step")],
+        ),
+        Preset(
+            "controls",
+            "Is it the second processor, or the extra noise: SE2P and five controls",
+            (20,),
+            [
+                SE2P,
+                ddpm(noise_scale="se2p"),
+                se2p(gamma=0.0),
+                ddpm(variance=Variance.FIXED_LARGE),
+                Recipe(sampler=Sampler.DDIM),
+                ddpm(steps_factor=2),
+            ],
+        ),
+    )
+}
+
+
+def find(name: str) -> Preset:
+    """Raises NotAllowed."""
+    if name not in PRESETS:
+        raise NotAllowed("preset", name, f"one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def plan(
+    preset: Preset,
+    model: ImageModel | None = None,
+    *,
+    items: int = ITEMS,
+    name: str = "",
+    prompts: Sequence[str] = (),
+) -> Plan:
+    """The preset as a plan. Raises NotAllowed.
+
+    model: None takes the bundled flower model; a preset that brings its models takes none.
+    items: of each model. prompts: None given takes those of `starter/prompts.txt`.
+    """
+    if items not in (allowed := Range(1, MOST_PAIRS, whole=True)):
+        raise NotAllowed("items", items, allowed)
+    if preset.papers_models:
+        if model is not None:
+            raise NotAllowed("model", model, f"nothing: {preset.name} brings its four models")
+        models = catalogue.papers()
+    else:
+        models = [model or catalogue.starter()]
+    return Plan(
+        name=name or _free_name(preset, models),
+        parts=[Part(model, draws(model, items, prompts)) for model in models],
+        steps=preset.steps,
+        recipes=[BASELINE, *preset.treatments],
+        metrics=metric_names.DEFAULT,
+    )
+
+
+def draws(model: ImageModel, items: int, prompts: Sequence[str] = ()) -> list[Draw]:
+    """What a model draws where one asks for a number of items: each class or prompt equally often, or nearly.
+
+    Where there are more of these than items, those taken lie evenly among all.
+    """
+    subjects = _subjects(model, prompts)
+    if items < len(subjects):
+        return [Draw(subjects[i * len(subjects) // items], seed=0) for i in range(items)]
+    seeds = range(-(-items // len(subjects)))
+    return [Draw(subject, seed) for seed, subject in islice(product(seeds, subjects), items)]
+
+
+def _subjects(model: ImageModel, prompts: Sequence[str]) -> list[Subject]:
+    if model.takes == ImageModel.Takes.PROMPTS:
+        return [Subject(prompt=prompt) for prompt in prompts or PROMPTS.read_text().splitlines()]
+    if prompts:
+        raise NotAllowed("prompts", prompts[0], f"nothing: {model} takes {model.get_takes_display()}")
+    if model.takes == ImageModel.Takes.LABELS:
+        if not model.labels:
+            raise NotAllowed("model", model, "a model whose classes are known: load it once first")
+        return [Subject(label=label) for label in sorted(map(int, model.labels))]
+    return [Subject()]
+
+
+def _free_name(preset: Preset, models: Sequence[ImageModel]) -> str:
+    name = preset.name if preset.papers_models else f"{preset.name}, {models[0]}"[:90]
+    taken = set(Experiment.objects.filter(name__startswith=name).values_list("name", flat=True))
+    numbered = (f"{name} {n}" for n in range(2, len(taken) + 3))
+    return next(free for free in (name, *numbered) if free not in taken)
