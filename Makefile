@@ -1,6 +1,6 @@
 # What can be done here. Each target makes what it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-reset test lint lock bench-sampling bench-coverage bench-analysis bench-voting screenshots
+.PHONY: help install demo demo-reset test faults lint lock bench-sampling bench-coverage bench-analysis bench-voting screenshots
 
 # The newest Python that we support and that runs here (a version manager's stub may be there and not run).
 PYTHON = $(shell for v in 3.13 3.12 3.11; do \
@@ -32,6 +32,9 @@ demo-reset: $(STAMP)  ## forget all that the demo made (end it first)
 
 test: $(STAMP)  ## the tests, on a PostgreSQL and a Redis of their own
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --dist worksteal
+
+faults: $(STAMP)  ## 25 kills of worker, broker and database during 200 pairs
+	$(RUN) -m tests.faults.storm
 
 screenshots: $(STAMP)  ## pictures of every page, into docs/screenshots
 	SCREENSHOTS=docs/screenshots $(RUN) -m pytest -q tests/browser/test_main_path.py
