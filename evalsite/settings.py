@@ -28,6 +28,7 @@ RECONCILE_SECONDS = env.float("EVALSITE_RECONCILE_SECONDS", default=15.0)
 # --- Django -----------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,6 +1,5 @@
 """The researcher's pages about images: models, experiments with their progress, and the gallery of pairs."""
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -8,23 +7,21 @@ from typing import Any, cast
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.core.files.storage import default_storage
 from django.db import IntegrityError, models, transaction
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from generation import control, costs, planning, progress, tasks
 from generation.forms import ExperimentForm, ModelForm, PresetForm
-from generation.models import Experiment, Image, ImageModel, Pair, Score
-from generation.scoring.names import METRICS
-from generation.storage import image_file
+from generation.gallery import PairAdmin
+from generation.models import Experiment, ImageModel, Pair
 
 CONTROLS: dict[str, tuple[Callable[[Experiment], object], str]] = {
     "pause": (control.pause, "Paused: what is being made is finished, nothing more is begun."),
@@ -255,88 +252,6 @@ class ExperimentAdmin(CheckedAgain):
         return redirect(experiment.get_absolute_url())
 
 
-@admin.register(Pair)
-class PairAdmin(ModelAdmin):
-    """The gallery: pairs side by side with their scores."""
-
-    class Media:
-        css = {"all": ["admin/experiment.css"]}
-
-    list_display = ["pictures", "item_words", "steps", "condition", "scores_list", "experiment", "excluded"]
-    list_display_links = ["item_words"]
-    list_filter = [("experiment", admin.RelatedOnlyFieldListFilter), "steps", "treatment__condition__name"]
-    list_select_related = ["experiment", "item__model", "baseline", "treatment__condition"]
-    list_per_page = 25
-    list_filter_submit = False
-    show_full_result_count = False
-    readonly_fields = ["large_pictures", "item_words", "steps", "condition", "scores_list", "experiment"]
-    fields = [*readonly_fields, "excluded"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Pair | None = None) -> bool:
-        return False
-
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Pair]:
-        scores = Score.objects.order_by("metric")
-        return (
-            super()
-            .get_queryset(request)
-            .prefetch_related(
-                models.Prefetch("scores", scores),
-                models.Prefetch("baseline__scores", scores),
-                models.Prefetch("treatment__scores", scores),
-            )
-        )
-
-    def get_urls(self) -> list[URLPattern]:
-        file = path("image/<str:sha256>.png", self.admin_site.admin_view(image), name="generation_image_file")
-        return [file, *super().get_urls()]
-
-    @display(description="Baseline, treatment")
-    def pictures(self, pair: Pair) -> SafeString:
-        return _pictures(pair, 96)
-
-    @display(description="Baseline, treatment")
-    def large_pictures(self, pair: Pair) -> SafeString:
-        return _pictures(pair, 384)
-
-    @display(description="Item")
-    def item_words(self, pair: Pair) -> str:
-        return str(pair.item)
-
-    @display(description="Treatment", ordering="treatment__condition__name")
-    def condition(self, pair: Pair) -> str:
-        return pair.treatment.condition.name
-
-    @display(description="Scores (baseline → treatment)")
-    def scores_list(self, pair: Pair) -> SafeString:
-        before = {score.metric: score.value for score in pair.baseline.scores.all()}
-        rows = [
-            (score.metric, f"{before[score.metric]:.3g} → {score.value:.3g}")
-            for score in pair.treatment.scores.all()
-            if score.metric in before
-        ] + [(score.metric, f"{score.value:.3g}") for score in pair.scores.all()]
-        worded = [(METRICS[name].words if name in METRICS else "", name, value) for name, value in rows]
-        return format_html_join("", '<div title="{}">{} {}</div>', worded)
-
-
-@require_GET
-def image(request: HttpRequest, sha256: str) -> FileResponse:
-    """An image's file, for researchers. Its name is its content, so it may be kept for ever."""
-    if not request.user.has_perm("generation.view_pair"):
-        raise PermissionDenied
-    if not re.fullmatch("[0-9a-f]{64}", sha256) or not Image.objects.filter(sha256=sha256).exists():
-        raise Http404
-    try:
-        file = default_storage.open(image_file(sha256))
-    except FileNotFoundError:
-        raise Http404(f"The file of image {sha256} has vanished from the storage.") from None
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return FileResponse(file, content_type="image/png", headers=headers)
-
-
 def _progress_context(experiment: Experiment) -> dict[str, Any]:
     return {
         "experiment": experiment,
@@ -350,22 +265,9 @@ def _progress_context(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _pictures(pair: Pair, size: int) -> SafeString:
-    return format_html_join(
-        " ",
-        '<img class="evalsite-picture" src="{}" width="{}" height="{}" alt="{}" loading="lazy">',
-        (
-            (
-                reverse("admin:generation_image_file", args=[one.sha256]),
-                size,
-                size * one.height // one.width,
-                side,
-            )
-            for side, one in (("baseline", pair.baseline), ("treatment", pair.treatment))
-        ),
-    )
-
-
 def _words(recipe: dict[str, Any]) -> str:
     """A recipe in words, without what is left to the model."""
     return ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)
+
+
+admin.site.register(Pair, PairAdmin)

@@ -7,7 +7,7 @@ from django.apps import apps
 from django.urls import reverse
 
 from generation import claims, sources
-from generation.models import Chunk, Experiment, ImageModel, Pair
+from generation.models import Chunk, Experiment, ImageModel, Pair, Score
 from tests.generation.factories import experiment, flower_model, made
 
 pytestmark = pytest.mark.django_db
@@ -223,6 +223,84 @@ def test_a_preset_that_cannot_be_planned_is_refused_at_its_field(admin_client, c
 
     assert says in response.content.decode()
     assert Experiment.objects.count() == 1
+
+
+def with_scores(values):
+    """An experiment whose six pairs have these brightnesses of the treatment; the baseline's are 0.5."""
+    asked = experiment()
+    chunk = claims.claim(Chunk.Stage.IMAGES, "one")
+    claims.record_images(chunk, made(chunk), seconds=1, manifest={})
+    for pair, value in zip(Pair.objects.order_by("pk"), values, strict=True):
+        for image, score in ((pair.treatment, value), (pair.baseline, 0.5)):
+            Score.objects.create(image=image, metric="brightness", version="1", value=score)
+            Score.objects.create(image=image, metric="contrast", version="1", value=1 - score)
+    return asked
+
+
+def shown(response):
+    return [
+        next(s.value for s in pair.treatment.scores.all() if s.metric == "brightness")
+        for pair in response.context["cl"].result_list
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("brightness.treatment.high", [0.9, 0.8, 0.7, 0.3, 0.2, 0.1]),
+        ("brightness.treatment.low", [0.1, 0.2, 0.3, 0.7, 0.8, 0.9]),
+        ("brightness.gain.low", [0.1, 0.2, 0.3, 0.7, 0.8, 0.9]),
+        ("contrast.treatment.high", [0.1, 0.2, 0.3, 0.7, 0.8, 0.9]),
+        ("brightness.treatment.high&value_from=0.25&value_to=0.75", [0.7, 0.3]),
+        ("brightness.gain.high&value_from=0.25", [0.9, 0.8]),
+        ("brightness.treatment.high&value_from=1e400", [0.9, 0.8, 0.7, 0.3, 0.2, 0.1]),
+    ],
+)
+def test_pairs_are_ordered_and_cut_by_any_score(admin_client, chosen, expected):
+    with_scores([0.3, 0.9, 0.1, 0.7, 0.2, 0.8])
+
+    assert shown(admin_client.get(f"/admin/generation/pair/?score={chosen}")) == expected
+
+
+@pytest.mark.parametrize("chosen", ["", "x", "brightness", "brightness.pair.high", "drift.gain.low"])
+def test_an_order_that_is_none_is_left_aside(admin_client, chosen):
+    with_scores([0.3, 0.9, 0.1, 0.7, 0.2, 0.8])
+
+    assert len(shown(admin_client.get(f"/admin/generation/pair/?score={chosen}"))) == 6
+
+
+def test_pairs_are_left_out_with_a_reason_and_taken_back(admin_client):
+    with_scores([0.3, 0.9, 0.1, 0.7, 0.2, 0.8])
+    first, second = Pair.objects.order_by("pk")[:2]
+    act = {"action": "leave_out", "_selected_action": [first.pk, second.pk], "reason": "  washed\n out "}
+
+    admin_client.post("/admin/generation/pair/", act)
+    assert list(Pair.objects.exclude(excluded="").values_list("pk", "excluded")) == [
+        (first.pk, "washed out"),
+        (second.pk, "washed out"),
+    ]
+    assert len(shown(admin_client.get("/admin/generation/pair/?out=no"))) == 4
+
+    admin_client.post("/admin/generation/pair/", act | {"action": "take_in"})
+    assert not Pair.objects.exclude(excluded="").exists()
+
+
+def test_a_pair_is_not_left_out_without_a_reason(admin_client):
+    with_scores([0.3, 0.9, 0.1, 0.7, 0.2, 0.8])
+    act = {"action": "leave_out", "_selected_action": [Pair.objects.first().pk], "reason": " "}
+
+    said = admin_client.post("/admin/generation/pair/", act, follow=True).content.decode()
+
+    assert "write why" in said
+    assert not Pair.objects.exclude(excluded="").exists()
+
+
+def test_a_pair_has_a_page_of_its_own(admin_client):
+    with_scores([0.3, 0.9, 0.1, 0.7, 0.2, 0.8])
+    page = admin_client.get(f"/admin/generation/pair/{Pair.objects.first().pk}/change/").content.decode()
+
+    assert "Where they differ" in page
+    assert "brightness 0.5 → 0.3" in page
 
 
 def test_what_waits_says_for_what(admin_client):

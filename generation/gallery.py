@@ -1,0 +1,236 @@
+"""The gallery: pairs side by side with their scores, to be sorted, looked at closely, and left out."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.files.storage import default_storage
+from django.db.models import F, FilteredRelation, Prefetch, Q, QuerySet
+from django.db.models.expressions import OrderBy
+from django.http import FileResponse, Http404, HttpRequest
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import DropdownFilter, RangeNumericListFilter
+from unfold.decorators import action, display
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from generation.models import Image, Pair, Score
+from generation.scoring.names import METRICS
+from generation.storage import image_file
+
+THUMBNAIL, LARGE = 96, 384  # pixels of the page
+SIDES = ("treatment", "baseline")
+LONGEST_REASON = Pair._meta.get_field("excluded").max_length
+
+
+class ByScore(DropdownFilter):
+    """Chooses what `PairAdmin` orders by: a metric of a side, of the pair, or treatment - baseline."""
+
+    title = "score"
+    parameter_name = "score"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = []
+        for name, metric in METRICS.items():
+            sides = ("pair",) if metric.kind == "pair" else ("treatment", "gain", "baseline")
+            for side in sides:
+                of = {"pair": name, "gain": f"{name}: treatment - baseline"}.get(side, f"{name}: {side}")
+                found += [(f"{name}.{side}.high", f"{of}, highest first")]
+                found += [(f"{name}.{side}.low", f"{of}, lowest first")]
+        return found
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset
+
+
+class BetweenScores(RangeNumericListFilter):
+    """Keeps the pairs whose score, the one that they are ordered by, lies between two values."""
+
+    title = "the score's value"
+    parameter_name = "value"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if order(request.GET.get("score")):
+            for end, test in (("from", "gte"), ("to", "lte")):
+                try:
+                    value = float(self.used_parameters.get(f"value_{end}") or "nan")
+                except ValueError:
+                    continue
+                if math.isfinite(value):
+                    queryset = queryset.filter(**{f"by_score__{test}": value})
+        return queryset
+
+
+class Excluded(DropdownFilter):
+    title = "exclusion"
+    parameter_name = "out"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "In studies"), ("yes", "Left out")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() in ("no", "yes"):
+            return queryset.filter(excluded="") if self.value() == "no" else queryset.exclude(excluded="")
+        return queryset
+
+
+class ReasonForm(ActionForm):
+    reason = forms.CharField(
+        label="",
+        required=False,
+        max_length=LONGEST_REASON,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "Why they are left out"}),
+    )
+
+
+class PairAdmin(ModelAdmin):
+    class Media:
+        css = {"all": ["admin/experiment.css"]}
+        js = ["admin/pair.js"]
+
+    list_display = ["pictures", "item_words", "steps", "condition", "scores_list", "experiment", "excluded"]
+    list_display_links = ["item_words"]
+    list_filter = [
+        ("experiment", admin.RelatedOnlyFieldListFilter),
+        "steps",
+        "treatment__condition__name",
+        ByScore,
+        BetweenScores,
+        Excluded,
+    ]
+    list_select_related = ["experiment", "item__model", "baseline", "treatment__condition"]
+    list_per_page = 25
+    list_filter_submit = True
+    show_full_result_count = False
+    readonly_fields = ["large_pictures", "item_words", "steps", "condition", "scores_list", "experiment"]
+    fields = [*readonly_fields, "excluded"]
+    actions = ["leave_out", "take_in"]
+    action_form = ReasonForm
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Pair | None = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pair]:
+        scores = Score.objects.order_by("metric")
+        pairs = (
+            super()
+            .get_queryset(request)
+            .prefetch_related(
+                Prefetch("scores", scores),
+                Prefetch("baseline__scores", scores),
+                Prefetch("treatment__scores", scores),
+            )
+        )
+        return with_score(pairs, request.GET.get("score"))
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[Any]:
+        return order(request.GET.get("score")) or super().get_ordering(request)
+
+    def get_urls(self) -> list[URLPattern]:
+        file = path("image/<str:sha256>.png", self.admin_site.admin_view(image), name="generation_image_file")
+        return [file, *super().get_urls()]
+
+    @action(description="Leave out of studies", permissions=["change"])
+    def leave_out(self, request: HttpRequest, queryset: QuerySet[Pair]) -> None:
+        reason = " ".join(request.POST.get("reason", "").split())[:LONGEST_REASON]
+        if not reason:
+            messages.error(request, "Nothing was left out: write why beside the action.")
+            return
+        left_out = Pair.objects.filter(pk__in=queryset.values("pk")).update(excluded=reason)
+        messages.info(request, f"{left_out} left out of studies: {reason}")
+
+    @action(description="Take back into studies", permissions=["change"])
+    def take_in(self, request: HttpRequest, queryset: QuerySet[Pair]) -> None:
+        taken = Pair.objects.filter(pk__in=queryset.values("pk")).update(excluded="")
+        messages.info(request, f"{taken} taken back into studies.")
+
+    @display(description="Baseline, treatment")
+    def pictures(self, pair: Pair) -> SafeString:
+        return _pictures("pair_small", pair, THUMBNAIL)
+
+    @display(description="Baseline, treatment")
+    def large_pictures(self, pair: Pair) -> SafeString:
+        return _pictures("pair_large", pair, LARGE)
+
+    @display(description="Item")
+    def item_words(self, pair: Pair) -> str:
+        return str(pair.item)
+
+    @display(description="Treatment", ordering="treatment__condition__name")
+    def condition(self, pair: Pair) -> str:
+        return pair.treatment.condition.name
+
+    @display(description="Scores (baseline → treatment)")
+    def scores_list(self, pair: Pair) -> SafeString:
+        before = {score.metric: score.value for score in pair.baseline.scores.all()}
+        rows = [
+            (score.metric, f"{before[score.metric]:.3g} → {score.value:.3g}")
+            for score in pair.treatment.scores.all()
+            if score.metric in before
+        ] + [(score.metric, f"{score.value:.3g}") for score in pair.scores.all()]
+        worded = [(METRICS[name].words if name in METRICS else "", name, value) for name, value in rows]
+        return format_html_join("", '<div title="{}">{} {}</div>', worded)
+
+
+def order(chosen: str | None) -> list[OrderBy]:
+    """The order that a choice of `ByScore` stands for; pairs without a score come last. Empty for none."""
+    if (read := _read(chosen)) is None:
+        return []
+    return [F("by_score").desc(nulls_last=True) if read[2] == "high" else F("by_score").asc(nulls_last=True)]
+
+
+def with_score(pairs: QuerySet[Pair], chosen: str | None) -> QuerySet[Pair]:
+    """The pairs with the chosen score as `by_score`, by a join that an index serves."""
+    if (read := _read(chosen)) is None:
+        return pairs
+    name, side, _ = read
+    relations = {"pair": ["scores"], "gain": [f"{one}__scores" for one in SIDES]}.get(
+        side, [f"{side}__scores"]
+    )
+    for number, relation in enumerate(relations):
+        of_metric = Q(**{f"{relation}__metric": name, f"{relation}__version": METRICS[name].version})
+        pairs = pairs.annotate(**{f"score{number}": FilteredRelation(relation, condition=of_metric)})
+    if side == "gain":
+        return pairs.annotate(by_score=F("score0__value") - F("score1__value"))
+    return pairs.annotate(by_score=F("score0__value"))
+
+
+def _read(chosen: str | None) -> tuple[str, str, str] | None:
+    name, side, end = (*(chosen or "").split("."), "", "", "")[:3]
+    sides = ("pair",) if name in METRICS and METRICS[name].kind == "pair" else (*SIDES, "gain")
+    return (name, side, end) if name in METRICS and side in sides and end in ("high", "low") else None
+
+
+@require_GET
+def image(request: HttpRequest, sha256: str) -> FileResponse:
+    """An image's file, for researchers. Its name is its content, so it may be kept for ever."""
+    if not request.user.has_perm("generation.view_pair"):
+        raise PermissionDenied
+    if not re.fullmatch("[0-9a-f]{64}", sha256) or not Image.objects.filter(sha256=sha256).exists():
+        raise Http404
+    try:
+        file = default_storage.open(image_file(sha256))
+    except FileNotFoundError:
+        raise Http404(f"The file of image {sha256} has vanished from the storage.") from None
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return FileResponse(file, content_type="image/png", headers=headers)
+
+
+def _pictures(template: str, pair: Pair, size: int) -> SafeString:
+    one = pair.baseline
+    return render_to_string(
+        f"admin/generation/pair/{template}.html",
+        {"pair": pair, "width": size, "height": size * one.height // one.width},
+    )
