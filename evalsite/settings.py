@@ -127,6 +127,11 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = 1
 CELERY_WORKER_POOL = "prefork"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# A chunk is about half a minute's work; what takes longer than this hangs, or loads a model from afar.
+CELERY_TASK_SOFT_TIME_LIMIT = env.int("EVALSITE_TASK_SECONDS", default=2 * 3600)
+CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
+# Redis gives a message that is not acknowledged for so long to another worker.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT}
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "generation.tasks.make_images": {"queue": "generation"},

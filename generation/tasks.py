@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from celery import Task, current_app, shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
@@ -153,6 +154,10 @@ def _working_on(chunk: Chunk) -> Iterator[Progress]:
         yield progress
     except claims.LeaseLost:
         log.warning("Chunk %s went to another worker; nothing of it is recorded here.", chunk.pk)
+    except SoftTimeLimitExceeded:
+        log.exception("Chunk %s took too long.", chunk.pk)
+        longest = settings.CELERY_TASK_SOFT_TIME_LIMIT
+        claims.give_back(chunk, f"It took longer than {longest} seconds, the limit.", may_pass=True)
     except (BadModel, ValueError, FloatingPointError) as error:
         log.exception("Chunk %s can't be done.", chunk.pk)
         claims.give_back(chunk, str(error), may_pass=False)

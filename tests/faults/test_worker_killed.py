@@ -70,3 +70,14 @@ def test_a_model_that_cannot_be_loaded_fails_with_words_and_is_not_tried_again(e
     assert chunk.attempts == 1
     assert str(tmp_path / "model") in chunk.error
     assert claims.retry_failed(experiment) == 5
+
+
+def test_a_chunk_that_takes_too_long_goes_back_with_words(experiment, tmp_path):
+    Experiment.objects.update(steps=[1000])
+    Chunk.objects.update(steps=1000)
+
+    with site(tmp_path, "worker", "beat", EVALSITE_RECONCILE_SECONDS="1", EVALSITE_TASK_SECONDS="4"):
+        until(lambda: Chunk.objects.exclude(error="").exists(), "a chunk has been given back")
+
+    assert not Chunk.objects.filter(failed=True).exists()
+    assert "longer than 4 seconds" in Chunk.objects.exclude(error="").first().error
