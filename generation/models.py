@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from generation.scoring.names import METRICS, Metric
 from generation.storage import image_file
 
 
@@ -261,3 +262,8 @@ class Score(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.4g}"
+
+    @staticmethod
+    def meaning(metric: str) -> Metric | None:
+        """What a metric's name means; None for a name that this version doesn't know."""
+        return METRICS.get(metric)

@@ -11,7 +11,12 @@ from studies.snapshot import snapshot
 
 
 class Blind(Exception):
-    """The study hides preferences for now, so its votes are not handed out."""
+    """The study hides preferences for now, so neither its votes nor its figures are handed out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Preferences are hidden until the study is closed. Its results page unblinds it, which is logged."
+        )
 
 
 def votes_csv(study: Study, modes: Sequence[str] = (Mode.LIVE,)) -> Iterator[bytes]:
@@ -20,9 +25,7 @@ def votes_csv(study: Study, modes: Sequence[str] = (Mode.LIVE,)) -> Iterator[byt
     Votes of people who took them back are not there. Raises Blind before the first byte.
     """
     if study.hides_preferences:
-        raise Blind(
-            "Preferences are hidden until the study is closed. Its results page unblinds it, which is logged."
-        )
+        raise Blind
     return _copy(
         sql.SQL(
             "SELECT {columns} FROM {joins} WHERE person.study_id = {study} AND vote.choice IS NOT NULL "

@@ -503,6 +503,20 @@ class Checkpoint(models.Model):
         return f"{len(self.heads)} people"
 
 
+class Result(models.Model):
+    """The figures of a study as they were computed last. Whether they still hold, `latest.py` says."""
+
+    study = models.OneToOneField(Study, models.CASCADE, related_name="result")
+    standing = models.CharField(max_length=64, blank=True)  # hash of what the figures rest on
+    document = models.TextField(blank=True)  # what `results.compute` gave, as JSON; text keeps its order
+    figures = models.TextField(blank=True)  # its plots, as JSON
+    computed_at = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True)  # when a worker was asked that has not answered yet
+
+    def __str__(self) -> str:
+        return f"results of {self.study}"
+
+
 class AuditEntry(models.Model):
     """What a researcher did to a study. It goes only with a draft; a published study can't be deleted."""
 

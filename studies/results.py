@@ -1,22 +1,31 @@
-"""What people preferred: votes as arrays, and the figures that the pages and reports show.
+"""What people preferred: the votes of a study, and every figure that its pages and reports show.
 
 The primary set: every main vote of people who consented, in the live mode, drop-outs included; people left
-out are those whom a rule frozen with the protocol excludes, and those who took their answers back.
+out are those whom a rule frozen with the protocol excludes, and those who took their answers back. Beside it
+stand everybody's votes, those of the people who finished, and the pilot's.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-import numpy as np
-from django.db.models import Count, Q, QuerySet
+from django.db import connection
+from django.db.models import Count, F, Q, QuerySet
+from psycopg import sql
 
-from studies.models import Block, Choice, Kind, Mode, Participant, Question, Shows, Study, Vote
-from studies.statistics.decisions import Verdict, holm, verdict
-from studies.statistics.intervals import Estimand, Preference, preference
+from generation.models import ImageModel
+from studies.columns import VOTES, VOTES_FROM
+from studies.models import Kind, Mode, Participant, Shows, Study, Trial, Vote
+from studies.snapshot import snapshot
+from studies.statistics import analysis, table
+from studies.statistics.analysis import NotAnalysable, Options
+from studies.statistics.dropout import LEFT, RIGHT, Stand, dropout
+from studies.statistics.votes import Series, Votes
 
-WORTH = {Shows.TREATMENT.value: 1.0, Shows.BASELINE.value: 0.0}
-CLASS, PROMPT, ITEM = "class", "prompt", "item"
+READ = ("participant", "item", "left", "right", "choice", "cluster", "kind", "mode", "rt_ms", "state")
+UNITS = {ImageModel.Takes.LABELS: "class", ImageModel.Takes.PROMPTS: "prompt"}
+GONE = (Participant.State.EXPIRED, Participant.State.WITHDRAWN, Participant.State.EXCLUDED)
 
 
 @dataclass(frozen=True)
@@ -35,68 +44,22 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Result:
-    """The preference in one block for one question. None of it is known while preferences are hidden."""
+class Place:
+    """A block of the analysis: what is compared on the same items, for one question.
 
-    block: Block
-    question: Question
-    preference: Preference  # on items like these
-    these_items: Preference
-    wins: int
-    ties: int
-    losses: int
-    versions: tuple[int, ...]  # of the protocol, under which the votes were cast
-    margin: float  # of equivalence, frozen with the protocol
-    holm_p: float | None = None  # over all blocks and questions
-    verdict: Verdict | None = None
+    name: as `analyze` calls it. question: empty where there is one only. unit: what several seeds of an item
+    share (class, prompt), else item.
+    """
 
-    def judged(self, holm_p: float | None) -> "Result":
-        """The same with its place among the others: Holm's p and the verdict that follows."""
-        return replace(self, holm_p=holm_p, verdict=verdict(self.preference, holm_p, self.margin))
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in words; undecided is never worded as equal."""
-        treatment, baseline = self.block.treatment.name, self.block.baseline.name
-        reach = f"{100 * (0.5 - self.margin):.0f}\u2009% to {100 * (0.5 + self.margin):.0f}\u2009%"
-        match self.verdict:
-            case Verdict.EQUIVALENT:
-                return f"Equivalent: the 90 % interval lies within {reach}."
-            case Verdict.BETTER:
-                return f"People prefer {treatment} to {baseline} (Holm's p below .05)."
-            case Verdict.WORSE:
-                return f"People prefer {baseline} to {treatment} (Holm's p below .05)."
-            case Verdict.UNDECIDED:
-                return "Undecided: the votes show neither a preference nor that there is none."
-        return "No verdict: there is no interval."
-
-    @property
-    def caption(self) -> str:
-        """What the figure is, what it rests on and who was left out, as a sentence or three."""
-        found = self.preference
-        treatment, baseline = self.block.treatment.name, self.block.baseline.name
-        what = (
-            f"Share of votes for {treatment} against {baseline}, ties counted half; "
-            f"estimand: {found.estimand.value.replace('-', ' ')}; "
-        )
-        if found.low is None:
-            interval = f"no interval: {found.reason}. "
-        else:
-            interval = f"{100 * found.level:.0f} % interval: {found.method}. "
-        units = (
-            f"{found.n_items} items in {found.n_clusters} {plural(found.unit)}"
-            if found.unit != ITEM
-            else f"{found.n_items} items"
-        )
-        mixed = ""
-        if len(self.versions) > 1:
-            numbers = " and ".join(map(str, self.versions))
-            mixed = f" The votes of protocol versions {numbers} are taken together."
-        return f"{what}{interval}{found.n_people} people, {units}, {found.n_votes} votes.{mixed}"
-
-
-def plural(unit: str) -> str:
-    return unit + ("es" if unit.endswith("s") else "s")
+    name: str
+    experiment: str
+    model: str
+    steps: int
+    question: str
+    baseline: str
+    treatments: tuple[str, ...]
+    unit: str
+    blocks: tuple[int, ...]  # their keys
 
 
 def counts(study: Study) -> Counts:
@@ -108,73 +71,6 @@ def counts(study: Study) -> Counts:
     return Counts(wanted=study.people, votes=votes, **states)
 
 
-def primary_votes(study: Study) -> QuerySet[Vote]:
-    """The votes that the figures rest on."""
-    return Vote.objects.filter(
-        participant__study=study, mode=Mode.LIVE, trial__kind=Kind.MAIN, choice__isnull=False
-    ).exclude(participant__state__in=[Participant.State.EXCLUDED, Participant.State.WITHDRAWN])
-
-
-def results(study: Study) -> list[Result]:
-    """A result for each block and question, in their order."""
-    newest = study.protocols.first()
-    margin = float(json.loads(newest.document)["analysis"]["margin"] if newest else study.margin)
-    rows = np.array(
-        primary_votes(study).values_list(
-            "trial__block", "trial__question", "participant", "trial__pair__item", "trial__pair__item__label",
-            "trial__pair__item__prompt", "trial__left", "choice", "participant__protocol__version",
-        ),
-        dtype=object,
-    ).reshape(-1, 9)  # fmt: skip
-    found = [
-        _result(block, question, rows[(rows[:, 0] == block.pk) & (rows[:, 1] == question.pk)], margin)
-        for block in study.blocks.select_related("model", "baseline", "treatment")
-        for question in study.questions.all()
-    ]
-    adjusted = holm([result.preference.p for result in found])
-    return [result.judged(p) for result, p in zip(found, adjusted, strict=True)]
-
-
-def _result(block: Block, question: Question, rows: np.ndarray, margin: float) -> Result:
-    y = outcomes(rows[:, 6], rows[:, 7])
-    people, items = rows[:, 2].astype(np.int64), rows[:, 3].astype(np.int64)
-    unit, clusters = sampled_unit(rows[:, 3], rows[:, 4], rows[:, 5])
-    like_these = preference(y, people, items, None if unit == ITEM else clusters, unit=unit)
-    these = preference(y, people, items, estimand=Estimand.ITEMS)
-    wins, ties, losses = (int((y == worth).sum()) for worth in (1, 0.5, 0))
-    versions = tuple(sorted(set(rows[:, 8])))
-    return Result(block, question, like_these, these, wins, ties, losses, versions, margin)
-
-
-def outcomes(left: Iterable[str], choice: Iterable[str]) -> np.ndarray:
-    """1 where the treatment was chosen, 0 where the baseline was, ½ for a tie. left: what stood there."""
-    return np.array(
-        [
-            0.5 if chosen == Choice.TIE else WORTH[shown] if chosen == Choice.LEFT else 1 - WORTH[shown]
-            for shown, chosen in zip(left, choice, strict=True)
-        ],
-        dtype=np.float64,
-    )
-
-
-def sampled_unit(
-    items: Iterable[int], labels: Iterable[int | None], prompts: Iterable[str]
-) -> tuple[str, list[str]]:
-    """The highest unit that was sampled: class or prompt where one has several seeds, else the item.
-
-    Returns its name and each vote's unit.
-    """
-    votes = list(zip(items, labels, prompts, strict=True))
-    units = [subject(label, prompt) or f"item {item}" for item, label, prompt in votes]
-    if len(set(units)) == len({item for item, _, _ in votes}):
-        return ITEM, units
-    return (CLASS if any(label is not None for _, label, _ in votes) else PROMPT), units
-
-
-def subject(label: int | None, prompt: str) -> str:
-    return f"class {label}" if label is not None else prompt
-
-
 def progress(studies: QuerySet[Study]) -> QuerySet[Study]:
     """The studies with `done`: how many live people have finished."""
     return studies.annotate(
@@ -183,3 +79,158 @@ def progress(studies: QuerySet[Study]) -> QuerySet[Study]:
             filter=Q(participants__state=Participant.State.FINISHED, participants__mode=Mode.LIVE),
         )
     )
+
+
+def places(study: Study) -> list[Place]:
+    """The blocks of the analysis in the study's order, each with its questions in theirs."""
+    groups: dict[tuple[int, int, int], list[Any]] = {}
+    for block in study.blocks.select_related("experiment", "model", "baseline", "treatment"):
+        groups.setdefault((block.experiment_id, block.model_id, block.steps), []).append(block)
+    asked = list(study.questions.values_list("text", flat=True))
+    questions = asked if len(asked) > 1 else [""]
+    found = []
+    for blocks in groups.values():
+        first = blocks[0]
+        name = f"{first.experiment.name}, {first.model.name}, {first.steps} steps"
+        for question in questions:
+            found.append(
+                Place(
+                    name=f"{name} / {question}" if question else name,
+                    experiment=first.experiment.name,
+                    model=first.model.name,
+                    steps=first.steps,
+                    question=question,
+                    baseline=first.baseline.name,
+                    treatments=tuple(block.treatment.name for block in blocks),
+                    unit=UNITS.get(first.model.takes, "item"),
+                    blocks=tuple(block.pk for block in blocks),
+                )
+            )
+    return found
+
+
+def votes_of(study: Study) -> Votes | None:
+    """The study's live and pilot votes, practice, catch and repeats included; None where there is none."""
+    by_name = {column.name: column.expression for column in VOTES}
+    wanted = {name: by_name[name] for name in READ} | {"block": by_name["block"]}
+    where = places(study)
+    if any(place.question for place in where):
+        wanted["block"] += f" || ' / ' || {by_name['question']}"
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} AS {}").format(sql.SQL(expression), sql.Identifier(name))
+        for name, expression in wanted.items()
+    )
+    command = sql.SQL(
+        "COPY (SELECT {columns} FROM {joins} WHERE person.study_id = {study} AND vote.choice IS NOT NULL "
+        "AND vote.mode IN ('live', 'pilot') ORDER BY person.id, vote.sequence) "
+        "TO STDOUT (FORMAT csv, HEADER, ENCODING 'UTF8')"
+    ).format(columns=columns, joins=VOTES_FROM, study=sql.Literal(study.pk))
+    with connection.cursor() as cursor, cursor.copy(command) as rows:
+        content = b"".join(bytes(part) for part in rows)
+    if content.count(b"\n", 0, 100_000) < 2:
+        return None
+    series = {place.name: Series(place.model, place.question, place.steps) for place in where}
+    return replace(table.read(content), series=series)
+
+
+def compute(study: Study) -> dict[str, Any]:
+    """Everything that the results page shows, as plain data (docs/statistics.md).
+
+    `analysis` is what `analyze` gives on the study's votes, or None with the `reason`.
+    """
+    with snapshot():
+        where = places(study)
+        votes = votes_of(study)
+        found: dict[str, Any] = {
+            "title": study.title,
+            "counts": asdict(counts(study)),
+            "versions": _versions(study),
+            "margin": margin(study),
+            "places": [_plain(place) for place in where],
+            "mode": str(Mode.LIVE),
+            "dropout": dropout(_stands(study)),
+        }
+        reasons = dict(
+            study.participants.filter(state=Participant.State.EXCLUDED).values_list("pseudonym", "why")
+        )
+        shown, reason = None, "nobody has voted yet"
+        if votes is not None:
+            options = _options(study, where, votes, reasons)
+            found["mode"] = options.modes[0]
+            try:
+                shown, reason = analysis.analyze(votes, options), ""
+            except NotAnalysable as error:
+                reason = str(error)
+        found["analysis"] = shown
+        found["metrics"] = [] if shown is None or votes is None else _metrics(where, votes, shown)
+    return found | {"reason": reason} if reason else found
+
+
+def _plain(place: Place) -> dict[str, Any]:
+    return asdict(place) | {"treatments": list(place.treatments), "blocks": list(place.blocks)}
+
+
+def margin(study: Study) -> float:
+    """The margin of equivalence: frozen with the newest protocol, else the draft's."""
+    newest = study.protocols.first()
+    return float(json.loads(newest.document)["analysis"]["margin"] if newest else study.margin)
+
+
+def _versions(study: Study) -> list[int]:
+    """The protocol versions under which the live votes were cast."""
+    cast = Participant.objects.filter(study=study, mode=Mode.LIVE, votes_count__gt=0)
+    return sorted(set(cast.values_list("protocol__version", flat=True)))
+
+
+def _options(study: Study, where: list[Place], votes: Votes, reasons: Mapping[str, str]) -> Options:
+    live = votes.mode == analysis.MODES.index(Mode.LIVE)
+    looked_early = study.unblinded_at is not None or not study.blind
+    return Options(
+        margin=margin(study),
+        baselines={place.name: place.baseline for place in where},
+        units={place.name: place.unit for place in where},
+        excluded={name: [why] for name, why in reasons.items()},
+        # Before the first live vote the pilot is all there is to see; the page says that it is one.
+        modes=(str(Mode.LIVE if live.any() else Mode.PILOT),),
+        completed=votes.people(Participant.State.FINISHED),
+        planned_people=study.people if looked_early else None,
+    )
+
+
+def _metrics(where: list[Place], votes: Votes, shown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    from studies import metrics  # scipy.stats takes a second that other pages need not wait for
+
+    kept = analysis.kept(votes, shown)
+    return [
+        metrics.beside(place.blocks[i], kept, place.name, place.baseline, treatment)
+        for place in where
+        if place.name in shown["blocks"]
+        for i, treatment in enumerate(place.treatments)
+    ]
+
+
+def _stands(study: Study) -> list[Stand]:
+    """The trials that live people were shown, by place and side, counted by the database."""
+    ended = Q(participant__state__in=GONE)
+    if study.state == Study.State.CLOSED:
+        ended |= Q(participant__state=Participant.State.ACTIVE)
+    rows = (
+        Trial.objects.filter(
+            participant__study=study, participant__mode=Mode.LIVE, position__lte=F("participant__votes_count")
+        )
+        .values("position", "kind", "left")
+        .annotate(
+            reached=Count("pk"), gone=Count("pk", filter=ended & Q(position=F("participant__votes_count")))
+        )
+        .order_by("position")
+    )
+    sides: dict[str, str] = {Shows.TREATMENT: LEFT, Shows.BASELINE: RIGHT}
+    return [
+        Stand(
+            row["position"] + 1,
+            sides.get(row["left"]) if row["kind"] in (Kind.MAIN, Kind.REPEAT) else None,
+            row["reached"],
+            row["gone"],
+        )
+        for row in rows
+    ]

@@ -17,6 +17,7 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
 from studies import audit, exclusion, export, protocol, recruitment, results, seats
+from studies.admin import results as results_page
 from studies.admin.forms import BlockForm, BlockFormSet, QuestionForm, StudyForm, UnblindForm
 from studies.admin.recruit import LinksForm, links_csv
 from studies.models import AuditEntry, Block, Mode, Question, Study
@@ -171,6 +172,8 @@ class StudyAdmin(ModelAdmin):
             page("pause", "pause", require_POST(self.pause)),
             page("resume", "resume", require_POST(self.resume)),
             page("results", "results", self.results),
+            page("results/<slug:name>.<str:kind>", "figure", require_GET(self.figure)),
+            page("results.json", "results_json", require_GET(self.results_json)),
             page("unblind", "unblind", require_POST(self.unblind)),
             page("recruit", "recruit", self.recruit),
             page("links.csv", "links", require_GET(self.links)),
@@ -245,16 +248,14 @@ class StudyAdmin(ModelAdmin):
 
     def results(self, request: HttpRequest, pk: int, form: UnblindForm | None = None) -> HttpResponse:
         study = self._get(request, pk, "view")
-        hidden = study.hides_preferences
-        context = {
-            "counts": results.counts(study),
-            "hidden": hidden,
-            "results": [] if hidden else results.results(study),
-            "form": form or UnblindForm(),
-            "protocol": study.protocols.first(),
-            "several_questions": study.questions.count() > 1,
-        }
+        context = {"form": form or UnblindForm()} | results_page.context(study)
         return self._page(request, study, "results", "Results", context, 400 if form else 200)
+
+    def figure(self, request: HttpRequest, pk: int, name: str, kind: str) -> HttpResponse:
+        return results_page.figure(self._get(request, pk, "view"), name, kind)
+
+    def results_json(self, request: HttpRequest, pk: int) -> HttpResponse:
+        return results_page.as_json(self._get(request, pk, "view"))
 
     def unblind(self, request: HttpRequest, pk: int) -> HttpResponse:
         study = self._get(request, pk)

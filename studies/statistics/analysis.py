@@ -65,15 +65,16 @@ class Options:
     """How to analyse. margin: of equivalence around ½. modes: which votes count.
 
     baseline: a condition's name; None takes the block's own in `baselines`, else one named `baseline`, else
-    the first name sorted. excluded: people who were left out by the protocol's rules before, with the
-    reasons. completed: names of people who finished, where that is known. planned_people: asks for the
-    confidence sequence that unplanned looks need.
+    the first name sorted. units: what the column cluster holds, in words, by block. excluded: people who
+    were left out by the protocol's rules before, with the reasons. completed: names of people who finished,
+    where that is known. planned_people: asks for the confidence sequence that unplanned looks need.
     """
 
     estimand: Estimand = Estimand.ITEMS_LIKE_THESE
     baseline: str | None = None
     margin: float = MARGIN
     baselines: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
     rules: Rules | None = None
     excluded: Mapping[str, Sequence[str]] = field(default_factory=dict)
     modes: tuple[str, ...] = ("live",)
@@ -95,7 +96,7 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
     care = _Care(counted, broken)
     pilots = _pilots(votes, chosen)
     blocks = {
-        name: _block(_Block(rows), of_all, pilots.get(name), chosen, care)
+        name: _block(_Block(rows, chosen.units.get(name, "cluster")), of_all, pilots.get(name), chosen, care)
         for name, rows, of_all in _by_block(kept, counted if broken else kept)
     }
     cells = [
@@ -120,6 +121,15 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
         "people": people,
     }
     return _with_reason(result, "; ".join(filter(None, [no_contrasts, no_people])))
+
+
+def kept(votes: Votes, found: Mapping[str, Any]) -> Votes:
+    """The votes that an analysis counted, the excluded people's left out."""
+    modes = [MODES.index(mode) for mode in found["modes"]]
+    excluded = [i for i, name in enumerate(votes.participant.names) if name in found["excluded_participants"]]
+    return votes.only(
+        np.isin(votes.mode, modes) & (votes.kind == MAIN) & ~np.isin(votes.participant.codes, excluded)
+    )
 
 
 def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
@@ -218,12 +228,12 @@ def _check_counted(votes: Votes, counted: Votes, options: Options) -> None:
 class _Block:
     """The main votes of one block in dense codes, and its repeats."""
 
-    def __init__(self, votes: Votes) -> None:
+    def __init__(self, votes: Votes, unit: str = "cluster") -> None:
         main = votes.only(votes.kind == MAIN)
         self.votes, self.main = votes, main
         self.person, self.n_people = codes(main.participant.codes)
         self.item, self.n_items = codes(main.item.codes)
-        self.unit = "item" if main.cluster is None else "cluster"
+        self.unit = "item" if main.cluster is None else unit
         self.cluster, self.n_clusters = (
             (self.item, self.n_items) if main.cluster is None else codes(main.cluster.codes)
         )
@@ -620,7 +630,13 @@ def _counts(votes: Votes, counted: Votes, kept: Votes) -> dict[str, Any]:
         "other_modes": len(votes) - len(counted),
         "excluded": int((counted.kind == MAIN).sum() - (kept.kind == MAIN).sum()),
         "main": int((kept.kind == MAIN).sum()),
+        "participants": _distinct(kept.participant.codes[kept.kind == MAIN]),
+        "items": _distinct(kept.item.codes[kept.kind == MAIN]),
     } | {kind: int((kept.kind == i).sum()) for i, kind in enumerate(KINDS) if i != MAIN}
+
+
+def _distinct(values: Codes) -> int:
+    return int(np.count_nonzero(np.bincount(values)))
 
 
 def _contrasts(

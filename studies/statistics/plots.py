@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from studies.statistics.terminal import safe
@@ -49,10 +50,14 @@ def of_analysis(found: Mapping[str, Any]) -> dict[str, str]:
     return figures
 
 
-def preferences(found: Mapping[str, Any]) -> str:
-    """Shares with their intervals for each block and treatment, the line of no preference at ½."""
+def preferences(found: Mapping[str, Any], labels: Mapping[str, str] | None = None) -> str:
+    """Shares with their intervals for each block and treatment, the line of no preference at ½.
+
+    labels: what to call the blocks; their names if not given.
+    """
+    called = labels or {}
     rows = [
-        (name if len(found["blocks"]) > 1 else "", treatment, p)
+        (called.get(name, name) if len(found["blocks"]) > 1 else "", treatment, p)
         for name, block in found["blocks"].items()
         for treatment, p in block["preference"].items()
         if p["share"] is not None
@@ -65,10 +70,15 @@ def preferences(found: Mapping[str, Any]) -> str:
             error = None if p["low"] is None else [[p["share"] - p["low"]], [p["high"] - p["share"]]]
             axes.errorbar(p["share"], y, xerr=error, **_look(which))
         axes.axvline(0.5, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
-        labels = [short(f"{block}: {treatment}" if block else treatment) for block, treatment, _ in rows]
-        _name_rows(axes, labels)
+        # Where there is one treatment only, the mark needs no name.
+        names = [
+            short(treatment if not block else block if len(kinds) == 1 else f"{block}: {treatment}")
+            for block, treatment, _ in rows
+        ]
+        _name_rows(axes, names)
         axes.set_xlim(0, 1)
-        axes.set_xlabel("share preferring the treatment (½: neither)")
+        what = kinds[0] if len(kinds) == 1 else "the treatment"
+        axes.set_xlabel(f"share preferring {short(what)} (½: neither)")
         return _svg(figure, "Preference for each treatment over the baseline, with 95 % intervals")
 
 
@@ -117,6 +127,21 @@ def trend(series: Mapping[str, Sequence[tuple[float, float, float, float]]], xla
         return _svg(figure, "Preference over the number of steps, with 95 % intervals")
 
 
+def dropout(remaining: Sequence[tuple[int, float]]) -> str:
+    """The share of people who are still there after each trial: (trial, share)."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure((WIDTH, 1.8), layout="constrained")
+        axes = figure.add_subplot()
+        trials, shares = [0, *(t for t, _ in remaining)], [1.0, *(s for _, s in remaining)]
+        axes.step(trials, shares, where="post", color=COLOURS[0])
+        axes.set_xlim(0, max(trials))
+        axes.set_ylim(0, 1.03)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("trial")
+        axes.set_ylabel("share of people still there")
+        return _svg(figure, "Share of people who are still there after each trial")
+
+
 def metric_against_people(difference: ArrayLike, share: ArrayLike, metric: str) -> str:
     """One point an item: the metric's difference (treatment - baseline) and the share of people's votes."""
     with mpl.rc_context(_STYLE):
@@ -135,8 +160,11 @@ def metric_against_people(difference: ArrayLike, share: ArrayLike, metric: str) 
 
 def short(label: str) -> str:
     """A label that fits, without characters that matplotlib or a terminal would act upon."""
-    text = safe(label).replace("$", r"\$")
-    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1].rstrip("\\") + "…"
+    text = safe(label)
+    if len(text) > LONGEST_LABEL:  # names that belong together differ at the end as often as at the start
+        half = LONGEST_LABEL // 2
+        text = f"{text[:half].rstrip()}…{text[1 - half :].lstrip()}"
+    return text.replace("$", r"\$")
 
 
 def _points(

@@ -59,7 +59,8 @@ def _trend(line: dict[str, Any]) -> str:
     if line["low"] is None:
         return f"trend of {named} over {steps} steps: {line['reason']}"
     slope = f"{line['beta']:+.3f} ({line['low']:+.3f} – {line['high']:+.3f})"
-    return f"trend of {named} over {steps} steps: log odds {slope} for each e-fold of steps, p {_p(line['p'])}"
+    p = _p(line["p"])
+    return f"trend of {named} over {steps} steps: log odds {slope} for each e-fold of steps, p {p}"
 
 
 def _head(found: dict[str, Any]) -> RenderableType:

@@ -42,7 +42,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Series:
-    """Where a block stands on a trend over steps: its model, its question and its number of steps."""
+    """A block on a trend over steps: its model, its question where there are several, its steps."""
 
     model: str
     question: str
@@ -226,7 +226,9 @@ def _series(votes: Votes, coded: Mapping[str, Labels]) -> dict[str, Series]:
         return {}
     found: dict[str, Series] = {}
     place = votes.block.codes
-    for name in ("model", "question", "steps"):
+    several = "question" in coded and len(coded["question"].names) > 1
+    names = ["model", *(["question"] if several else []), "steps"]
+    for name in names:
         if name in coded:
             place = codes(place * len(coded[name].names) + coded[name].codes)[0]
     _, first = np.unique(place, return_index=True)
@@ -237,7 +239,8 @@ def _series(votes: Votes, coded: Mapping[str, Labels]) -> dict[str, Series]:
         except ValueError:
             continue
         if 0 < steps < np.inf:
-            model, question = (coded[name][row] if name in coded else "" for name in ("model", "question"))
+            model = coded["model"][row] if "model" in coded else ""
+            question = coded["question"][row] if several else ""
             found[votes.block[row]] = Series(model, question, steps)
     return found
 

@@ -39,7 +39,7 @@ def test_all_kinds_are_shown_and_only_main_trials_are_analysed():
 
     kinds = Counter(Vote.objects.values_list("trial__kind", flat=True))
     assert kinds == {"main": 20, "repeat": 8, "practice": 8, "catch": 8}
-    assert results.results(study)[0].preference.n_votes == 20
+    assert results.compute(study)["analysis"]["votes"]["main"] == 20
 
 
 def test_the_votes_file_with_all_kinds_can_be_analysed():
@@ -137,7 +137,7 @@ def test_a_preview_sits_on_a_seat_of_its_own_and_is_no_result():
 
     assert person.row.mode == "preview"
     assert person.row.seat.mode == "preview"
-    assert results.results(study)[0].preference.n_votes == 0
+    assert results.compute(study)["analysis"] is None
     assert b"".join(export.votes_csv(study)).count(b"\n") == 1
     assert Participant.objects.filter(mode="live").count() == 0
 
@@ -146,5 +146,5 @@ def test_repeats_are_left_out_of_the_figures_and_kept_in_the_file():
     study = published(experiment=experiment(4), repeats=2, people=1, blind=False)
     Person(study).start().finish()
 
-    assert results.results(study)[0].preference.n_votes == 4
+    assert results.compute(study)["analysis"]["votes"]["main"] == 4
     assert b"".join(export.votes_csv(study)).count(b"repeat") == 2

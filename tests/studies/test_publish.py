@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from generation.models import Experiment, Image, Pair
-from studies import protocol, results
+from studies import protocol, results, wording
 from studies.models import Seat, Study
 from tests.studies.factories import Person, document, draft, experiment, published
 
@@ -115,9 +115,9 @@ def test_a_change_after_publication_is_a_new_version_and_who_has_begun_goes_on_w
     early.finish()
     late.finish()
     assert (early.row.protocol.version, late.row.protocol.version) == (1, 2)
-    (found,) = results.results(study)
-    assert found.preference.n_votes == 6
-    assert "The votes of protocol versions 1 and 2 are taken together." in found.caption
+    found = results.compute(study)
+    assert found["analysis"]["votes"]["main"] == 6
+    assert wording.versions(found["versions"]) == "The votes of protocol versions 1 and 2 are taken together."
 
 
 def test_changing_a_paused_study_changes_nothing_for_participants_until_it_is_published():

@@ -3,12 +3,13 @@
 import csv
 import io
 
-import numpy as np
 import pytest
 
-from studies import export, protocol, results
-from studies.models import Participant, Study, Vote
+from generation.models import Pair, Score
+from studies import export, protocol, recruitment, results
+from studies.models import Mode, Participant, Study, Vote
 from studies.statistics import table
+from studies.statistics.analysis import Options, analyze
 from studies.statistics.decisions import holm
 from studies.statistics.intervals import preference
 from tests.studies.factories import Person, draft, experiment, published
@@ -31,26 +32,69 @@ def rows(study: Study) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(b"".join(export.votes_csv(study)).decode())))
 
 
+def analysed(study: Study) -> dict:
+    """The analysis of the primary set, and of its first block."""
+    return results.compute(study)["analysis"]
+
+
+def first(study: Study) -> dict:
+    return next(iter(analysed(study)["blocks"].values()))
+
+
 def test_the_share_and_interval_are_those_of_the_statistics_on_the_exported_votes():
     study = voted(published(5, people=4, blind=False))
 
-    found = results.results(study)[0].preference
+    found = first(study)["preference"]["se2p"]
 
     exported = rows(study)
     y = [0.5 if row["choice"] == "tie" else float(row[row["choice"]] == "se2p") for row in exported]
     expected = preference(y, [r["participant"] for r in exported], [r["item"] for r in exported])
-    assert (found.share, found.low, found.high, found.p) == pytest.approx(
+    assert (found["share"], found["low"], found["high"], found["p"]) == pytest.approx(
         (expected.share, expected.low, expected.high, expected.p), abs=1e-12
     )
-    assert (found.n_votes, found.n_people, found.n_items) == (20, 4, 5)
+    assert (found["n_votes"], found["n_participants"], found["n_items"]) == (20, 4, 5)
+
+
+def test_the_page_and_analyze_on_the_votes_file_give_the_same_figures():
+    made = experiment(6, steps=(10, 20), treatments=("se2p", "naive"), labels=3)
+    study = voted(published(experiment=made, people=4, comparisons=5, repeats=1, blind=False))
+    exclude(Participant.objects.order_by("pk")[1])
+
+    shown = analysed(study)
+
+    votes = table.read(b"".join(export.votes_csv(study)))
+    options = Options(
+        excluded={name: ["by hand"] for name in votes.people("excluded")},
+        completed=votes.people("finished"),
+        planned_people=4,
+        units=dict.fromkeys(shown["blocks"], "class"),
+    )
+    expected = analyze(votes, options)
+    assert len(shown["blocks"]) == 2
+    assert all(block["bradley_terry"]["names"] == ["baseline", "naive", "se2p"]
+               for block in shown["blocks"].values())  # fmt: skip
+    assert close(shown, expected)
+
+
+def close(one, other) -> bool:
+    """Equal to 1e-9, whatever the order of keys."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    return one == other or (isinstance(one, float) and one == pytest.approx(other, rel=1e-9, abs=1e-12))
+
+
+def exclude(person: Participant) -> None:
+    Participant.objects.filter(pk=person.pk).update(state="excluded", why="by hand")
 
 
 def test_items_that_share_a_class_are_clustered_by_class():
     study = voted(published(experiment=experiment(6, labels=2), people=3, blind=False))
 
-    found = results.results(study)[0].preference
+    found = first(study)
 
-    assert (found.unit, found.n_clusters, found.n_items) == ("class", 2, 6)
+    assert (found["cluster_unit"], found["n_clusters"], found["n_items"]) == ("class", 2, 6)
     assert len({row["cluster"] for row in rows(study)}) == 2
 
 
@@ -80,9 +124,12 @@ def test_a_side_in_the_file_is_the_side_on_which_the_condition_stood():
 def test_people_excluded_by_a_rule_are_left_out_of_the_figures_and_stay_in_the_file():
     study = voted(published(4, people=3, blind=False))
     someone = Participant.objects.first()
-    Participant.objects.filter(pk=someone.pk).update(state="excluded")
+    exclude(someone)
 
-    assert results.results(study)[0].preference.n_people == 2
+    found = first(study)["preference"]["se2p"]
+    assert found["n_participants"] == 2
+    assert found["beside"]["without_exclusions"]["n_participants"] == 3
+    assert analysed(study)["excluded_participants"] == {someone.pseudonym: ["by hand"]}
     assert {row["state"] for row in rows(study)} == {"finished", "excluded"}
 
 
@@ -128,45 +175,173 @@ def test_bots_and_previews_are_not_people():
     assert results.counts(study).finished == 1
 
 
-def test_outcomes_follow_the_side_of_the_treatment():
-    found = results.outcomes(
-        ["treatment", "baseline", "treatment", "baseline"], ["left", "left", "right", "tie"]
-    )
+def test_votes_count_for_the_condition_on_the_side_that_was_chosen():
+    study = published(6, people=2, blind=False)
+    for _ in range(2):
+        person = Person(study).start()
+        while 'id="trial"' in person.html:
+            trial = person.row.trials.get(position=person.row.votes_count)
+            person.vote("left" if trial.left == "treatment" else "right")
 
-    assert np.array_equal(found, [1, 0, 0, 0.5])
+    assert first(study)["preference"]["se2p"]["share"] == 1
 
 
 def test_holms_p_is_taken_over_all_blocks():
     study = voted(published(experiment=experiment(3, steps=(10, 20)), people=3, blind=False))
 
-    found = results.results(study)
+    found = [block["preference"]["se2p"] for block in analysed(study)["blocks"].values()]
 
-    assert [result.holm_p for result in found] == holm([result.preference.p for result in found])
-    assert [result.these_items.estimand for result in found] == ["items", "items"]
-
-
-@pytest.mark.parametrize(
-    ("share", "margin", "sentence"),
-    [
-        (0.9, 0.05, "People prefer se2p to baseline (Holm's p below .05)."),
-        (0.1, 0.05, "People prefer baseline to se2p (Holm's p below .05)."),
-        (0.5, 0.05, "Undecided: the votes show neither a preference nor that there is none."),
-        (0.5, 0.45, "Equivalent: the 90 % interval lies within 5\u2009% to 95\u2009%."),
-    ],
-)
-def test_the_verdict_is_said_in_words_by_the_frozen_margin(share, margin, sentence):
-    study = published(2)
-    y = np.random.default_rng(0).random(400) < share
-    person, item = np.divmod(np.arange(400), 20)
-    found = preference(y.astype(float), person, item)
-    block, question = study.blocks.get(), study.questions.get()
-
-    result = results.Result(block, question, found, found, 0, 0, 0, (1,), margin).judged(found.p)
-
-    assert result.sentence == sentence
+    assert len(found) == 2
+    assert [p["holm_p"] for p in found] == holm([p["p"] for p in found])
 
 
-def test_without_votes_there_is_no_verdict():
-    (result,) = results.results(published(2, blind=False))
+def test_blocks_of_one_model_at_several_steps_have_a_trend():
+    study = voted(published(experiment=experiment(4, steps=(10, 20)), people=4, blind=False))
 
-    assert (result.verdict, result.sentence) == (None, "No verdict: there is no interval.")
+    (line,) = analysed(study)["trend"]
+
+    assert [point["steps"] for point in line["points"]] == [10, 20]
+    assert line["beta"] is not None or line["reason"]
+
+
+def test_each_question_is_analysed_apart_also_before_the_last_was_asked():
+    study = published(3, people=2, blind=False, questions=("Better?", "Sharper?"))
+    person = Person(study).start()
+    for _ in range(3):
+        person.vote("left")
+
+    found = results.compute(study)
+
+    assert [place["question"] for place in found["places"]] == ["Better?", "Sharper?"]
+    assert list(found["analysis"]["blocks"]) == [found["places"][0]["name"]]
+
+
+def test_the_baseline_of_a_study_is_its_own_and_not_a_name():
+    made = experiment(4)
+    made.conditions.filter(name="baseline").update(name="zero")
+    study = voted(published(experiment=made, people=3, blind=False))
+
+    assert first(study)["baseline"] == "zero"
+    assert list(first(study)["preference"]) == ["se2p"]
+
+
+def test_pilot_votes_stand_beside_and_alone_before_the_first_live_vote():
+    study = published(3, people=2, blind=False)
+    for link in recruitment.make_links(study, 2, Mode.PILOT):
+        Person(study, f"?link={link.token}").start().finish()
+
+    alone = results.compute(study)
+    voted(study)
+    both = results.compute(study)
+
+    assert (alone["mode"], alone["analysis"]["votes"]["main"]) == ("pilot", 6)
+    assert (both["mode"], both["analysis"]["votes"]["main"]) == ("live", 6)
+    assert first(study)["preference"]["se2p"]["beside"]["pilots"]["n_votes"] == 6
+
+
+def test_who_leaves_is_counted_at_the_trial_and_side_where_they_left():
+    study = published(4, people=3, blind=False)
+    whole, half, under_way = (Person(study).start() for _ in range(3))
+    whole.finish()
+    half.vote()
+    side = half.row.trials.get(position=1).left
+    Participant.objects.filter(pk=half.row.pk).update(state="expired")
+    under_way.vote()
+
+    found = results.compute(study)["dropout"]
+
+    assert (found["people"], found["left"]) == (3, 1)
+    assert [(t["reached"], t["left"]) for t in found["trials"]] == [(3, 0), (3, 1), (1, 0), (1, 0)]
+    assert found["trials"][-1]["remaining"] == pytest.approx(2 / 3)
+    assert found["sides"]["left" if side == "treatment" else "right"]["left"] == 1
+    assert sum(side["left"] for side in found["sides"].values()) == 1
+
+
+def test_who_is_under_way_when_a_study_closes_has_left():
+    study = published(4, people=3, blind=False)
+    Person(study).start().vote()
+    before = results.compute(study)["dropout"]["left"]
+
+    closed = protocol.change_state(study, Study.State.CLOSED)
+
+    assert (before, results.compute(closed)["dropout"]["left"]) == (0, 1)
+
+
+def test_looks_before_the_end_bring_the_confidence_sequence():
+    study = voted(published(3, people=2))
+
+    for unblinded, there in ((False, False), (True, True)):
+        if unblinded:
+            study = protocol.unblind(study, None, "curious")
+        found = first(study)["preference"]["se2p"]
+        assert ("confidence_sequence" in found) is there
+
+
+def test_without_votes_there_is_a_reason_and_no_analysis():
+    found = results.compute(published(2, blind=False))
+
+    assert (found["analysis"], found["reason"]) == (None, "nobody has voted yet")
+
+
+def test_when_everybody_is_excluded_it_says_so():
+    study = voted(published(2, people=2, blind=False))
+    for person in Participant.objects.all():
+        exclude(person)
+
+    found = results.compute(study)
+
+    assert found["analysis"] is None
+    assert "the rules leave nobody" in found["reason"]
+
+
+def test_text_that_a_spreadsheet_would_run_changes_no_name():
+    study = draft(3, people=2, blind=False, questions=("=1+1", "Better?"))
+    protocol.publish(study)
+    study.refresh_from_db()
+
+    assert any(name.endswith(" / =1+1") for name in analysed(voted(study))["blocks"])
+
+
+class TestMetrics:
+    @pytest.fixture
+    def study(self):
+        """Brightness is better where people say so; the treatment is brighter in items 0 to 3 of 5."""
+        study = published(5, people=4, blind=False)
+        for pair in Pair.objects.all():
+            brighter = pair.item.position < 4
+            Score.objects.create(image=pair.baseline, metric="brightness", version="1", value=0.5)
+            value = 0.6 + 0.01 * pair.item.position if brighter else 0.4
+            Score.objects.create(image=pair.treatment, metric="brightness", version="1", value=value)
+            Score.objects.create(image=pair.treatment, metric="clipped", version="1", value=0.1)
+            Score.objects.create(pair=pair, metric="drift", version="2", value=0.9)
+        for _ in range(4):
+            person = Person(study).start()
+            while 'id="trial"' in person.html:
+                trial = person.row.trials.get(position=person.row.votes_count)
+                wanted = "treatment" if trial.pair.item.position < 4 else "baseline"
+                person.vote("left" if trial.left == wanted else "right")
+        return study
+
+    def test_a_metric_that_sees_what_people_see_agrees_with_every_vote(self, study):
+        (found,) = results.compute(study)["metrics"]
+
+        brightness = found["metrics"]["brightness"]
+        assert brightness["agreement"]["share"] == brightness["ceiling"]["share"] == 1
+        assert brightness["difference"]["mean"] == pytest.approx((0.10 + 0.11 + 0.12 + 0.13 - 0.1) / 5)
+        assert brightness["difference"]["n_pairs"] == 5
+        assert brightness["tau"]["value"] > 0.5
+        assert found["pairs"]["drift"]["mean"] == pytest.approx(0.9)
+
+    def test_a_metric_of_one_side_only_is_not_compared(self, study):
+        (found,) = results.compute(study)["metrics"]
+
+        assert "clipped" not in found["metrics"]
+
+    def test_only_the_version_that_most_pictures_have_counts(self, study):
+        for pair in Pair.objects.all()[:2]:
+            Score.objects.create(image=pair.treatment, metric="brightness", version="2", value=9.0)
+            Score.objects.create(image=pair.baseline, metric="brightness", version="2", value=0.0)
+
+        (found,) = results.compute(study)["metrics"]
+
+        assert found["metrics"]["brightness"]["difference"]["mean"] < 1

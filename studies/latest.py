@@ -1,0 +1,115 @@
+"""A study's last results: kept, so that a page shows them at once; computed again when votes have changed.
+
+A small study is computed while the page is asked for; a large one by a worker, and the page shows what was
+computed last, with its time.
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Max, Q, Sum
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from generation.models import Chunk
+from studies import figures, results
+from studies.export import Blind
+from studies.figures import Figure
+from studies.models import Result, Study
+
+log = logging.getLogger(__name__)
+SMALL = 20_000  # votes that are analysed while the page is asked for
+PATIENCE = timedelta(minutes=2)  # after which a silent worker is asked again
+SCHEMA = 1  # of the stored document and figures; another number has them computed again
+
+
+@dataclass(frozen=True)
+class Latest:
+    """What can be shown now. found: None where nothing was computed yet. fresh: nothing changed since."""
+
+    found: dict[str, Any] | None
+    figures: list[Figure]
+    computed_at: datetime | None
+    fresh: bool
+
+    def figure(self, name: str) -> Figure | None:
+        return next((figure for figure in self.figures if figure.name == name), None)
+
+
+def of(study: Study) -> Latest:
+    """The results to show, computed where that is quick, else asked of a worker. Raises Blind."""
+    if study.hides_preferences:
+        raise Blind
+    standing, votes = _standing(study)
+    kept = Result.objects.filter(study=study).first()
+    if kept is None or kept.standing != standing:
+        if votes <= SMALL:
+            kept = refresh(study)
+        else:
+            _ask(study)
+    if kept is None or not kept.document:
+        return Latest(None, [], None, fresh=False)
+    drawn = [
+        Figure(**{**plain, "head": tuple(plain["head"]), "rows": tuple(map(tuple, plain["rows"]))})
+        for plain in json.loads(kept.figures)
+    ]
+    return Latest(json.loads(kept.document), drawn, kept.computed_at, fresh=kept.standing == standing)
+
+
+def refresh(study: Study) -> Result:
+    """Compute the results and keep them. Raises Blind."""
+    if study.hides_preferences:
+        raise Blind
+    # Taken first: a vote that comes meanwhile makes these results old, never the next ones seem new.
+    standing, _ = _standing(study)
+    now = timezone.now()
+    found = results.compute(study)
+    kept, _ = Result.objects.update_or_create(
+        study=study,
+        defaults={
+            "standing": standing,
+            "document": json.dumps(found, allow_nan=False),
+            "figures": json.dumps([figure.plain() for figure in figures.of(found)], allow_nan=False),
+            "computed_at": now,
+            "asked_at": None,
+        },
+    )
+    return kept
+
+
+def _ask(study: Study) -> None:
+    """Ask a worker once; again only when it stayed silent for long."""
+    from studies.tasks import compute_results
+
+    Result.objects.get_or_create(study=study)
+    now = timezone.now()
+    silent = Q(asked_at=None) | Q(asked_at__lt=now - PATIENCE)
+    if Result.objects.filter(silent, study=study).update(asked_at=now):
+        try:
+            compute_results.apply_async(args=[study.pk], retry=False)
+        except OperationalError as error:
+            Result.objects.filter(study=study).update(asked_at=None)
+            log.warning("The broker can't be reached (%s); the results are asked for again later.", error)
+
+
+def _standing(study: Study) -> tuple[str, int]:
+    """A hash of everything that the results depend on, and the number of votes."""
+    people = list(
+        study.participants.order_by("mode", "state")
+        .values_list("mode", "state")
+        .annotate(Count("pk"), Sum("votes_count"))
+    )
+    experiments = study.blocks.values("experiment")
+    scored = Chunk.objects.filter(experiment__in=experiments, stage=Chunk.Stage.DONE).aggregate(
+        n=Count("pk"), last=Max("pk")
+    )
+    protocols = list(study.protocols.values_list("sha256", flat=True))
+    rests = [SCHEMA, study.title, study.state, study.unblinded_at is not None, people, scored, protocols]
+    if not protocols:
+        rests += [str(study.margin), list(study.blocks.values_list("pk", flat=True))]
+    digest = hashlib.sha256(json.dumps(rests).encode()).hexdigest()
+    return digest, sum(votes for *_, votes in people)
