@@ -48,6 +48,7 @@ def of(found: Mapping[str, Any]) -> list[Figure]:
         for place in found["places"]:
             if place["name"] in found["analysis"]["blocks"]:
                 figures += _ranking(found, place)
+        figures += _side_bias(found)
     if found["dropout"]["people"]:
         figures.append(_dropout(found))
     return figures
@@ -144,10 +145,11 @@ def _ranking(found: Mapping[str, Any], place: Mapping[str, Any]) -> list[Figure]
             (name, *(None if ability[key] is None else ability[key][i] for key in columns))
             for i, name in enumerate(ability["names"])
         )
+        few = f" {ability['warning'][0].upper()}{ability['warning'][1:]}." if "warning" in ability else ""
         caption = (
             f"Bradley-Terry with Davidson's ties by {_fit(ability)}: natural logs relative to "
             f"{ability['names'][0]}, with 95\u2009% intervals, two-way by person and "
-            f"{block['cluster_unit']}. {rests}"
+            f"{block['cluster_unit']}.{few} {rests}"
         )
         figures.append(
             Figure(f"ranking-{number}", f"Ranking: {named}", caption, ("condition", *columns), rows, svg)
@@ -167,6 +169,28 @@ def _ranking(found: Mapping[str, Any], place: Mapping[str, Any]) -> list[Figure]
 
 def _fit(ability: Mapping[str, Any]) -> str:
     return ability["fit"] if ability["fit"] != "penalised" else "a penalised fit (no maximum exists)"
+
+
+def _side_bias(found: Mapping[str, Any]) -> list[Figure]:
+    from studies.statistics import plots
+
+    named = labels(found["places"])
+    there = [
+        (place["name"], found["analysis"]["blocks"][place["name"]]["side_bias"])
+        for place in found["places"]
+        if place["name"] in found["analysis"]["blocks"]
+    ]
+    known = [(named[name], bias["delta"], bias["se"]) for name, bias in there if bias["se"] is not None]
+    if not known:
+        return []
+    caption = (
+        "How much the left position adds to the log odds of being chosen, with 95\u2009% intervals by "
+        "person; the broken line is no bias. Sides are balanced within each person, so a bias costs "
+        f"precision and shifts no share. {wording.counted(found['analysis']['votes'])}. "
+        f"{wording.exclusions(found['counts'])}"
+    )
+    rows = tuple((name, bias["delta"], bias["se"]) for name, bias in there)
+    return [Figure("side", "Side bias", caption, ("block", "delta", "se"), rows, plots.side_bias(known))]
 
 
 def _dropout(found: Mapping[str, Any]) -> Figure:

@@ -21,7 +21,7 @@ from studies.statistics.clusters import Array, Codes, codes
 from studies.statistics.contrasts import contrast, equality, trend
 from studies.statistics.decisions import MARGIN, binomial_naive, holm, verdict
 from studies.statistics.exclusions import Rules
-from studies.statistics.intervals import Estimand, Preference, preference, wilson
+from studies.statistics.intervals import FEW_CLUSTERS, Estimand, Preference, preference, wilson
 from studies.statistics.looks import Spending, boundaries, confidence_sequence
 from studies.statistics.pairs import clustering, components, tally
 from studies.statistics.thurstone import jod
@@ -325,7 +325,8 @@ def _block(block: _Block, before: Votes, pilots: Votes | None, options: Options,
                 "tie_nu": ranking.tie_nu,
                 "rank_low": _numbers(ranking.rank_low),
                 "rank_high": _numbers(ranking.rank_high),
-            },
+            }
+            | _few(block),
             ranking.reason,
         ),
         "jod": _with_reason(
@@ -343,6 +344,14 @@ def _block(block: _Block, before: Votes, pilots: Votes | None, options: Options,
         "flagged_participants": care.flagged(before),
     }
     return _Found(_with_reason(result, "; ".join(reasons)), preferences, intervals, cells)
+
+
+def _few(block: _Block) -> dict[str, str]:
+    """A warning where two-way errors of a ranking rest on too few people or items to be believed."""
+    fewest, unit = min((block.n_people, "people"), (block.n_clusters, f"units ({block.unit})"))
+    if fewest >= FEW_CLUSTERS:
+        return {}
+    return {"warning": f"only {fewest} {unit}: two-way errors of so few are often far too small"}
 
 
 def _baseline(names: list[str], asked: str | None) -> str:

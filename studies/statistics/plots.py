@@ -127,6 +127,18 @@ def trend(series: Mapping[str, Sequence[tuple[float, float, float, float]]], xla
         return _svg(figure, "Preference over the number of steps, with 95 % intervals")
 
 
+def side_bias(rows: Sequence[tuple[str, float, float]]) -> str:
+    """The log odds that the left position adds, with 95 % intervals: (block, δ, standard error)."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _rows(len(rows[:MOST_ROWS]))
+        for y, (_, delta, error) in enumerate(rows[:MOST_ROWS]):
+            axes.errorbar(delta, y, xerr=1.96 * error, **_look(0))
+        axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
+        _name_rows(axes, [short(name) for name, *_ in rows[:MOST_ROWS]])
+        axes.set_xlabel("side bias δ, log odds (above 0: to the left)")
+        return _svg(figure, "Side bias with 95 % intervals")
+
+
 def dropout(remaining: Sequence[tuple[int, float]]) -> str:
     """The share of people who are still there after each trial: (trial, share)."""
     with mpl.rc_context(_STYLE):

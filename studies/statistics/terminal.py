@@ -182,7 +182,7 @@ def _ranking(block: dict[str, Any]) -> RenderableType:
             number(scale["value"], i),
             interval,
         )
-    said = {part["reason"] for part in (ranking, scale) if "reason" in part}
+    said = {part[key] for part in (ranking, scale) for key in ("reason", "warning") if key in part}
     return Group(table, *(Text(reason, style="dim") for reason in sorted(said)))
 
 

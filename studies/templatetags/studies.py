@@ -41,7 +41,9 @@ def cell(value: str | float | None) -> str:
     """A cell of a figure's table: shares and p to four decimals, counts whole, a dash for nothing."""
     if value is None:
         return "–"
-    return f"{value:.4f}" if isinstance(value, float) and not value.is_integer() else str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if value.is_integer() else f"{value:.4f}"
+    return str(value)
 
 
 @register.filter

@@ -34,14 +34,14 @@ def found(*places, treatments=("se2p",), **rows):
 
 
 def test_one_comparison_has_its_preference_and_the_drop_out():
-    assert [f.name for f in figures.of(found(("flowers", "ddpm", 10)))] == ["preference", "dropout"]
+    assert [f.name for f in figures.of(found(("flowers", "ddpm", 10)))] == ["preference", "side", "dropout"]
 
 
 def test_several_conditions_and_steps_have_rankings_and_a_trend():
     made = figures.of(found(("e", "ddpm", 10), ("e", "ddpm", 20), treatments=("se2p", "naive")))
 
     assert [f.name for f in made] == [
-        "preference", "trend-1", "trend-2", "ranking-1", "jod-1", "ranking-2", "jod-2", "dropout",
+        "preference", "trend-1", "trend-2", "ranking-1", "jod-1", "ranking-2", "jod-2", "side", "dropout",
     ]  # fmt: skip
 
 
@@ -93,6 +93,24 @@ def test_people_who_leave_lower_the_line(people):
 
     assert drawn.rows[0] == (1, 10, 1, pytest.approx(0.9))
     assert {"trial", "share of people still there"} <= set(words(drawn.svg))
+
+
+def test_a_side_bias_is_drawn_for_each_block_with_a_known_error():
+    of = found(("e", "ddpm", 10), ("e", "dit", 10))
+
+    side = next(f for f in figures.of(of) if f.name == "side")
+
+    assert [row[0] for row in side.rows] == ["e, ddpm, 10 steps", "e, dit, 10 steps"]
+    assert {"ddpm", "dit"} <= set(words(side.svg))
+
+
+def test_a_ranking_of_few_people_is_not_to_be_believed():
+    few = figures.of(found(("e", "ddpm", 10), treatments=("se2p", "naive"), people=4))
+    many = figures.of(found(("e", "ddpm", 10), treatments=("se2p", "naive")))
+
+    said = [next(f.caption for f in made if f.name == "ranking-1") for made in (few, many)]
+    assert "Only 4 people: two-way errors of so few are often far too small." in said[0]
+    assert "too small" not in said[1]
 
 
 def test_without_votes_or_people_nothing_is_drawn():

@@ -34,7 +34,7 @@ def test_it_works(study):
 
     assert found.fresh
     assert found.found == results.compute(study)
-    assert {figure.name for figure in found.figures} == {"preference", "dropout"}
+    assert {figure.name for figure in found.figures} == {"preference", "side", "dropout"}
 
 
 def test_nothing_is_computed_again_while_nothing_changed(study):
