@@ -8,16 +8,17 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from studies.statistics.clusters import codes
+from studies.statistics.clusters import Array, codes
 from studies.statistics.intervals import Labels
 
 FEWEST_PEOPLE = 20  # the confidence sequence is asymptotic
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(256)
+QUADRATURE = 256
 
 
 class Spending(StrEnum):
@@ -35,6 +36,13 @@ def spent(spending: Spending | str, fraction: float, alpha: float = 0.05) -> flo
     return float(4 * special.ndtr(special.ndtri(alpha / 4) / math.sqrt(fraction)))
 
 
+@cache
+def _quadrature() -> tuple[Array, Array]:
+    """Gauss and Legendre's nodes and weights on [-1, 1]; half a second, so only for who looks."""
+    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE)
+    return nodes, weights
+
+
 def boundaries(
     fractions: Sequence[float], spending: Spending | str = Spending.OBRIEN_FLEMING, alpha: float = 0.05
 ) -> list[float]:
@@ -48,6 +56,7 @@ def boundaries(
     if not len(fractions) or steps.min() <= 0 or fractions[-1] > 1:
         raise ValueError(f"the looks lie at {list(fractions)}; give rising fractions above 0 and at most 1")
     limits: list[float] = []
+    points, weights = _quadrature()
     nodes, mass = np.zeros(1), np.ones(1)  # Brownian motion B(t) and its mass, from B(0) = 0
     before = 0.0
     for fraction, step in zip(fractions, steps, strict=True):
@@ -55,9 +64,9 @@ def boundaries(
         before += target
         limit = _crossing(nodes, mass, math.sqrt(step), target)
         limits.append(limit / math.sqrt(fraction))
-        inside = limit * _NODES
+        inside = limit * points
         kernel = np.exp(-((inside[:, None] - nodes) ** 2) / (2 * step)) / math.sqrt(2 * math.pi * step)
-        nodes, mass = inside, kernel @ mass * _WEIGHTS * limit
+        nodes, mass = inside, kernel @ mass * weights * limit
     return limits
 
 

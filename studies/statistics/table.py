@@ -8,15 +8,16 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 
+from studies.statistics import plain
 from studies.statistics.clusters import Array
 from studies.statistics.votes import KNOWN, OPTIONAL, REQUIRED, BadVote, Coder, Labels, Votes, assemble
 
 CHUNK = 512  # rows held at once; with more, Python's garbage collector looks at them again and again
-CHUNK_CHARACTERS = 2**13
+BOM = b"\xef\xbb\xbf"
 HEAD = 2**20  # characters within which the header must end
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
@@ -38,7 +39,7 @@ def read(data: bytes) -> Votes:
     separator, header = _header(text)
     columns = _columns(header, separator)
     try:
-        coded, times = _code(text, separator, len(header), columns)
+        coded, times = _code(data.removeprefix(BOM), text, separator, len(header), columns)
         return assemble(coded, times)
     except BadVote as error:
         line = _line_of(text, separator, error.row)
@@ -79,34 +80,6 @@ def _separator(heading: str) -> str:
         return sum(name.strip(' "') in known for name in heading.split(separator))
 
     return max(_SEPARATORS, key=hits)
-
-
-class _NotPlain(Exception):
-    """The text needs a real CSV reader."""
-
-
-def _plain(text: str, separator: str, width: int) -> Iterator[list[list[str]]]:
-    """The columns of the data rows in chunks, of a text without quotes, blank lines and ragged rows.
-
-    Such a text is split twice as fast as the csv module reads it. Raises _NotPlain for any other.
-    """
-    if '"' in text:
-        raise _NotPlain
-    text = text.replace("\r\n", "\n")
-    if "\r" in text:
-        raise _NotPlain
-    start = text.find("\n") + 1
-    if not start:
-        raise _NotPlain
-    blank = separator * (width - 1)
-    while start < len(text):
-        end = text.find("\n", start + CHUNK_CHARACTERS)
-        rows = text[start : end if end >= 0 else len(text)].removesuffix("\n").split("\n")
-        if blank in rows or {row.count(separator) for row in rows} != {width - 1}:
-            raise _NotPlain
-        cells = separator.join(rows).split(separator)
-        yield [cells[i::width] for i in range(width)]
-        start = end + 1 if end >= 0 else len(text)
 
 
 def _quoted(text: str, separator: str, width: int) -> Iterator[list[tuple[str, ...]]]:
@@ -173,22 +146,24 @@ def _columns(header: list[str], separator: str) -> dict[str, int]:
 
 
 def _code(
-    text: str, separator: str, width: int, columns: dict[str, int]
+    data: bytes, text: str, separator: str, width: int, columns: dict[str, int]
 ) -> tuple[dict[str, Labels], Array | None]:
     """Each column as labels, and the response times. Raises TableError and BadVote."""
     try:
-        coders, coded_rows = _codes(_plain(text, separator, width), columns)
-    except _NotPlain:
-        coders, coded_rows = _codes(_quoted(text, separator, width), columns)
-    if not coded_rows:
-        raise TableError("the file has a header and no votes; add a line for each vote", 2)
+        found = plain.columns(data, separator, width, columns.values())
+        coders = {name: Coder(zip(found[at][1], count(), strict=False)) for name, at in columns.items()}
+        codes = {name: found[at][0] for name, at in columns.items()}
+    except plain.NotPlain:
+        coders, chunks = _codes(_quoted(text, separator, width), columns)
+        if not chunks:
+            raise TableError("the file has a header and no votes; add a line for each vote", 2) from None
+        codes = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in columns}
     coded, times = {}, None
     for name in columns:
-        values = np.concatenate([chunk[name] for chunk in coded_rows])
         if name == "rt_ms":
-            times = _times(coders[name], values, separator)
+            times = _times(coders[name], codes[name], separator)
         else:
-            coded[name] = coders[name].labels(values, ordered=name not in ("item", "cluster"))
+            coded[name] = coders[name].labels(codes[name], ordered=name not in ("item", "cluster"))
     return coded, times
 
 
