@@ -65,7 +65,10 @@ def measure(name: str, spread: tuple[float, float], share: float, runs: int, see
     exact_p = np.array([stats.binomtest(int(k), n).pvalue for k in wins[: n // 2 + 1]])
     exact_p = np.concatenate([exact_p, exact_p[: n - n // 2][::-1]])[: n + 1]
     for batch in simulate(design, runs, seed):
-        found, fixed = items_like_these(batch.y, item, design.items), these_items(batch.y, item, design.items)
+        found, fixed = (
+            items_like_these(batch.y, item, design.reached),
+            these_items(batch.y, item, design.reached),
+        )
         k = batch.y.sum(axis=(1, 2)).astype(int)
         if share == 0.5:
             hits["default"].append(found.p < 0.05)

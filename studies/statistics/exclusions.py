@@ -10,6 +10,9 @@ from studies.statistics.votes import CATCH, CATCH_NAME, MAIN, Votes
 NAMES = ("min_median_rt_ms", "min_catch_share", "max_missing_images")
 
 
+MOST = 1e9  # milliseconds; more is a slip
+
+
 class BadRules(ValueError):
     """Rules that can't be read or can't be applied to these votes."""
 
@@ -30,7 +33,7 @@ def from_toml(text: str) -> Rules:
     """Rules from `name = number` lines. Raises BadRules."""
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one, and so is a number of too many digits
         raise BadRules(f"the rules are no TOML: {error}; write lines such as min_catch_share = 0.8") from None
     for name, value in found.items():
         if name not in NAMES:
@@ -39,8 +42,8 @@ def from_toml(text: str) -> Rules:
             raise BadRules(
                 "max_missing_images can't be applied here: a votes file doesn't hold missing images"
             )
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            raise BadRules(f"{name} is {value!r}; give a number from 0 on")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
+            raise BadRules(f"{name} is {value!r}; give a number from 0 to {MOST:g}")
     rules = Rules(**found)
     if rules.min_catch_share is not None and rules.min_catch_share > 1:
         raise BadRules(f"min_catch_share is {rules.min_catch_share}; it is a share, so at most 1")

@@ -62,11 +62,11 @@ def plan(design: Design, margin: float = MARGIN, *, runs: int | None = None, see
     neutral = list(simulate(replace(design, preference=0.5), n, seed + 1))
     truth = [np.concatenate([batch.truth for batch in batches]) for batches in (expected, neutral)]
 
-    like = [[items_like_these(b.y, item, design.items) for b in batches] for batches in (expected, neutral)]
+    like = [[items_like_these(b.y, item, design.reached) for b in batches] for batches in (expected, neutral)]
     error = _shares(like[0]) - design.preference
     these: list[list[Estimates]] = []
     for batches in (expected, neutral):
-        found = [these_items(b.y, item, design.items) for b in batches]
+        found = [these_items(b.y, item, design.reached) for b in batches]
         these.append([estimates for estimates in found if estimates is not None])
     items = None
     if these[0]:

@@ -18,6 +18,7 @@ from studies.statistics.intervals import t_quantile, two_sided, wilson_bounds
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(40)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _NO_VARIANCE = 1e-14
+EXTREME = 0.0001  # a share that no study could tell from 0
 CHUNK_VOTES = 2_000_000  # simulated together; bounds the memory
 
 
@@ -45,8 +46,10 @@ class Design:
                 f"{self.trials} trials on {self.items} items: a person sees an item once, so give at most as "
                 "many trials as items"
             )
-        if not 0 < self.preference < 1:
-            raise BadDesign(f"preference is {self.preference}; give a share above 0 and below 1")
+        if not EXTREME <= self.preference <= 1 - EXTREME:
+            raise BadDesign(
+                f"preference is {self.preference:g}; give a share from {EXTREME:g} to {1 - EXTREME:g}"
+            )
         for name in ("sd_participant", "sd_item"):
             if not 0 <= getattr(self, name) <= 10:
                 raise BadDesign(f"{name} is {getattr(self, name)}; give 0 to 10 on the logit scale")
@@ -55,10 +58,15 @@ class Design:
     def votes(self) -> int:
         return self.participants * self.trials
 
+    @property
+    def reached(self) -> int:
+        """Items that somebody sees: with more items than votes, as many as votes."""
+        return min(self.items, self.votes)
+
     def assignment(self) -> Codes:
         """The item of each person's each trial, (participants, trials): runs of a circle of items."""
         start = np.arange(self.participants) * self.trials
-        return (start[:, None] + np.arange(self.trials)) % self.items
+        return (start[:, None] + np.arange(self.trials)) % self.reached
 
 
 def expected_share(mu: Array | float, sd: float) -> Array:
@@ -95,7 +103,7 @@ def simulate(design: Design, runs: int, seed: int) -> Iterator[Batch]:
         n = min(left, max(1, CHUNK_VOTES // design.votes))
         left -= n
         u = rng.normal(0, design.sd_participant, (n, design.participants))
-        v = rng.normal(0, design.sd_item, (n, design.items))
+        v = rng.normal(0, design.sd_item, (n, design.reached))
         p = special.expit(mu + u[:, :, None] + v[:, item])
         truth = expected_share(mu + v[:, shown], design.sd_participant).mean(axis=1)
         yield Batch((rng.random(p.shape) < p).astype(np.float64), truth)

@@ -14,7 +14,17 @@ import numpy as np
 
 from studies.statistics import plain
 from studies.statistics.clusters import Array
-from studies.statistics.votes import KNOWN, OPTIONAL, REQUIRED, BadVote, Coder, Labels, Votes, assemble
+from studies.statistics.votes import (
+    KNOWN,
+    OPTIONAL,
+    REQUIRED,
+    BadVote,
+    Coder,
+    Labels,
+    Votes,
+    assemble,
+    quoted,
+)
 
 CHUNK = 512  # rows held at once; with more, Python's garbage collector looks at them again and again
 BOM = b"\xef\xbb\xbf"
@@ -134,7 +144,7 @@ def _columns(header: list[str], separator: str) -> dict[str, int]:
     """The position of each column that counts."""
     if missing := [name for name in REQUIRED if name not in header]:
         raise TableError(
-            f"no column {', '.join(missing)} among {', '.join(repr(name) for name in header[:20])} "
+            f"no column {', '.join(missing)} among {', '.join(quoted(name) for name in header[:20])} "
             f"(separated by {_SEPARATORS[separator]}); the first line must name {','.join(REQUIRED)}",
             1,
             missing[0],
@@ -194,7 +204,9 @@ def _times(coder: Coder, values: np.ndarray, separator: str) -> Array:
         if cell and not np.isfinite(numbers[code]):
             row = int((values == code).argmax())
             raise BadVote(
-                row, "rt_ms", f"{text!r} is no response time; give milliseconds, or leave the cell empty"
+                row,
+                "rt_ms",
+                f"{quoted(text)} is no response time; give milliseconds, or leave the cell empty",
             )
     return numbers[values]
 

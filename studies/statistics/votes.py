@@ -14,6 +14,7 @@ KINDS = ("main", "repeat", "practice", "catch")
 MODES = ("live", "pilot", "preview", "bot")
 MAIN, REPEAT, PRACTICE, CATCH = range(4)
 LIVE = 0
+LONGEST = 60  # characters of a label in a message
 CATCH_NAME = "catch"  # the degraded copy's name in a catch trial
 
 REQUIRED = ("participant", "item", "left", "right", "choice")
@@ -102,6 +103,11 @@ class Votes:
             return frozenset()
         rows = self.state.codes == self.state.names.index(state)
         return frozenset(self.participant.names[code] for code in np.unique(self.participant.codes[rows]))
+
+
+def quoted(label: str) -> str:
+    """A label in quotes, cut where it is too long for a message."""
+    return repr(label if len(label) <= LONGEST else label[:LONGEST] + "…")
 
 
 def factor(labels: Iterable[Any], *, ordered: bool = True) -> Labels:
@@ -198,7 +204,9 @@ def _of(
     values = to[labels.codes] if n else labels.codes
     if (row := _first(values < 0)) is not None:
         raise BadVote(
-            row, column, f"{labels[row]!r} is no {column}; write {', '.join(allowed[:-1])} or {allowed[-1]}"
+            row,
+            column,
+            f"{quoted(labels[row])} is no {column}; write {', '.join(allowed[:-1])} or {allowed[-1]}",
         )
     return values
 
@@ -260,7 +268,7 @@ def _check(votes: Votes, coded: Mapping[str, Labels]) -> None:
                 )
     if (row := _first(votes.left == votes.right)) is not None:
         name = votes.conditions[votes.left[row]]
-        raise BadVote(row, "right", f"{name!r} stands on both sides; a vote compares two conditions")
+        raise BadVote(row, "right", f"{quoted(name)} stands on both sides; a vote compares two conditions")
     degraded = votes.conditions.index(CATCH_NAME) if CATCH_NAME in votes.conditions else -1
     if (row := _first(catch & (votes.left != degraded) & (votes.right != degraded))) is not None:
         raise BadVote(
@@ -277,10 +285,10 @@ def _check(votes: Votes, coded: Mapping[str, Labels]) -> None:
 
 
 def _twice(votes: Votes, row: int) -> str:
-    pair = " and ".join(sorted(votes.conditions[c] for c in (votes.left[row], votes.right[row])))
+    pair = " and ".join(sorted(quoted(votes.conditions[c]) for c in (votes.left[row], votes.right[row])))
     return (
-        f"a second main vote of {votes.participant[row]!r} on item {votes.item[row]!r} between {pair} in "
-        f"block {votes.block[row]!r}; keep the first, or give the second the kind repeat"
+        f"a second main vote of {quoted(votes.participant[row])} on item {quoted(votes.item[row])} between "
+        f"{pair} in block {quoted(votes.block[row])}; keep the first, or give the second the kind repeat"
     )
 
 
@@ -335,8 +343,8 @@ def _nested(votes: Votes, main: NDArray[np.bool_]) -> None:
         raise BadVote(
             row,
             "cluster",
-            f"item {votes.item[row]!r} is in cluster {votes.cluster[row]!r} here and in "
-            f"{votes.cluster.names[expected[at]]!r} before; an item belongs to one cluster",
+            f"item {quoted(votes.item[row])} is in cluster {quoted(votes.cluster[row])} here and in "
+            f"{quoted(votes.cluster.names[expected[at]])} before; an item belongs to one cluster",
         )
 
 

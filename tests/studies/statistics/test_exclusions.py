@@ -80,3 +80,9 @@ def test_rules_without_their_data_are_refused():
         broken(bare, Rules(min_median_rt_ms=300))
     with pytest.raises(BadRules, match="none of the kind catch"):
         broken(bare, Rules(min_catch_share=0.5))
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "1e400", "inf", "nan", "-1", "true"])
+def test_a_number_that_is_no_limit_is_refused(value):
+    with pytest.raises(BadRules):
+        from_toml(f"min_median_rt_ms = {value}")

@@ -140,3 +140,16 @@ def test_a_design_that_no_study_can_have_is_refused(values, message):
 def test_a_design_too_large_to_simulate_is_refused():
     with pytest.raises(BadDesign, match="at most"):
         plan(Design(100_000, 100, 100))
+
+
+@pytest.mark.parametrize("items", [825, 10**6, 10**30])
+def test_items_beyond_one_a_vote_cost_nothing_and_change_nothing(items):
+    few, many = (plan(Design(33, 25, n, 0.6), runs=50).items_like_these for n in (825, items))
+
+    assert few == many
+
+
+@pytest.mark.parametrize("preference", [1e-300, 1e-5, 0.99999])
+def test_a_share_that_no_study_could_tell_from_certainty_is_refused(preference):
+    with pytest.raises(BadDesign, match=r"give a share from 0\.0001 to 0\.9999"):
+        Design(33, 25, 100, preference)

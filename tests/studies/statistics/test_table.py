@@ -235,3 +235,18 @@ def test_quotes_change_nothing_but_the_way_of_reading():
 
 def test_blank_lines_before_the_header_do_not_make_it_a_vote():
     assert len(read(("\n" * 1500 + HEADER + "ann,1,a,b,left\n").encode())) == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "p,1,x,y," + "u" * 5000,
+        "p,1,x,y,left," + "9" * 5000,
+        "p,1," + "x" * 5000 + "," + "x" * 5000 + ",left,",
+    ],
+)
+def test_a_long_cell_does_not_fill_the_message(row):
+    with pytest.raises(TableError) as refused:
+        read(f"participant,item,left,right,choice,rt_ms\n{row}{',' if row.count(',') < 5 else ''}\n".encode())
+
+    assert len(str(refused.value)) < 300
