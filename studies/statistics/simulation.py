@@ -48,7 +48,7 @@ class Design:
             )
         if not EXTREME <= self.preference <= 1 - EXTREME:
             raise BadDesign(
-                f"preference is {self.preference:g}; give a share from {EXTREME:g} to {1 - EXTREME:g}"
+                f"preference is {self.preference}; give a share from {EXTREME:g} to {1 - EXTREME:g}"
             )
         for name in ("sd_participant", "sd_item"):
             if not 0 <= getattr(self, name) <= 10:
