@@ -1,6 +1,6 @@
 // The page of one pair: both in one place, swapped (key S), or side by side (B); closer and farther (+ and -).
 "use strict";
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
   for (const pair of document.querySelectorAll(".pair")) {
     const sides = pair.querySelector(".pair-sides");
     const windows = [...pair.querySelectorAll(".pair-window")];
@@ -38,4 +38,4 @@
       });
     }
   }
-})();
+});
