@@ -70,6 +70,7 @@ def make_images() -> None:
             seconds=result.seconds,
             manifest=result.manifest,
         )
+        log.info("Chunk %s made: %s images in %.1f s", chunk.pk, len(made), result.seconds)
     _nudge(score_images)
 
 

@@ -1,5 +1,7 @@
 """A worker that is killed while it makes images, and started again."""
 
+import re
+
 import pytest
 
 from generation import claims, planning, progress
@@ -58,6 +60,16 @@ def test_every_pair_is_there_once(experiment, tmp_path):
     for pair in Pair.objects.select_related("baseline", "treatment"):
         with pair.baseline.open() as one, pair.treatment.open() as other:
             assert one.read() != other.read()
+
+
+def test_two_workers_share_an_experiment_and_make_nothing_twice(experiment, tmp_path):
+    with site(tmp_path, "worker-1", "worker-2", "beat", EVALSITE_RECONCILE_SECONDS="1") as running:
+        until(lambda: progress.of(experiment).done, "all is scored")
+        by = [re.findall(r"Chunk (\d+) made", running.log(name)) for name in ("worker-1", "worker-2")]
+
+    assert all(by)
+    assert sorted(map(int, by[0] + by[1])) == sorted(Chunk.objects.values_list("pk", flat=True))
+    assert made() == 80
 
 
 def test_a_model_that_cannot_be_loaded_fails_with_words_and_is_not_tried_again(experiment, tmp_path):
