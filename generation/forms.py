@@ -61,7 +61,9 @@ class ModelForm(forms.ModelForm):
 class ExperimentForm(forms.ModelForm):
     """Asks for an experiment; `plan` is what it amounts to once it is valid."""
 
-    model = forms.ModelChoiceField(ImageModel.objects, empty_label=None, widget=UnfoldAdminSelectWidget)
+    model = forms.ModelChoiceField(
+        ImageModel.that_make_images(), empty_label=None, widget=UnfoldAdminSelectWidget
+    )
     subjects = forms.CharField(
         label="Class labels or prompts",
         required=False,
@@ -209,7 +211,7 @@ class PresetForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
     )
     model = forms.ModelChoiceField(
-        ImageModel.objects,
+        ImageModel.that_make_images(),
         required=False,
         empty_label="The bundled flower model",
         widget=UnfoldAdminSelectWidget,

@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from generation.scoring.names import METRICS, Metric
+from generation.sources import IMPORTED
 from generation.storage import image_file
 
 
@@ -47,6 +48,11 @@ class ImageModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def that_make_images(cls) -> models.QuerySet["ImageModel"]:
+        """All but those that stand for imported images."""
+        return cls.objects.exclude(source__startswith=IMPORTED)
 
 
 class Experiment(models.Model):
@@ -105,6 +111,7 @@ class Item(models.Model):
     label = models.PositiveIntegerField(null=True, blank=True)
     prompt = models.TextField(blank=True)
     negative_prompt = models.TextField(blank=True)
+    name = models.CharField(max_length=255, blank=True, default="", db_default="")  # of an imported item
 
     class Meta:
         ordering = ["experiment", "position"]
@@ -120,11 +127,15 @@ class Item(models.Model):
         ]
 
     def __str__(self) -> str:
+        if self.name:
+            return self.name
         return f"{self.subject}, seed {self.seed}" if self.subject else f"seed {self.seed}"
 
     @property
     def subject(self) -> str:
-        """The label's name or the prompt; empty for an unconditional model."""
+        """The imported file's name, the label's name or the prompt; empty for an unconditional model."""
+        if self.name:
+            return self.name
         if self.label is not None:
             return self.model.labels.get(str(self.label), str(self.label))
         return self.prompt

@@ -21,7 +21,7 @@ from generation.conditions import (
     names,
 )
 from generation.models import Chunk, Condition, Experiment, ImageModel, Item
-from generation.sources import Family
+from generation.sources import IMPORTED, Family
 
 MOST_PAIRS = 100_000
 LONGEST_NAME = Experiment._meta.get_field("name").max_length or 0
@@ -97,6 +97,8 @@ class Plan:
             self._check_part(part)
 
     def _check_part(self, part: Part) -> None:
+        if part.model.source.startswith(IMPORTED):
+            raise NotAllowed("model", part.model, "one that can make images; this one's were imported")
         for draw in part.draws:
             check_seed(draw.seed)
         if self.guidance is not None:
@@ -212,8 +214,15 @@ def measured_rate(model: ImageModel) -> float | None:
 
 
 def recipes_of(experiment: Experiment) -> list[tuple[str, Recipe]]:
-    """An experiment's conditions as names and recipes, the baseline first."""
-    return [(c.name, Recipe.from_json(c.recipe)) for c in experiment.conditions.order_by("position")]
+    """An experiment's conditions as names and recipes, the baseline first.
+
+    Raises NotAllowed for one whose images were imported: they can't be made here.
+    """
+    conditions = list(experiment.conditions.order_by("position"))
+    for condition in conditions:
+        if condition.recipe.get("imported"):
+            raise NotAllowed("condition", condition, "one that is made here; its images were imported")
+    return [(condition.name, Recipe.from_json(condition.recipe)) for condition in conditions]
 
 
 def _ranges(items: int, size: int) -> list[tuple[int, int]]:

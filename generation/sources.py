@@ -17,7 +17,7 @@ from typing import Any, Literal
 from .conditions import MOST_TIMESTEPS, NotAllowed, Range
 
 STARTER = Path(__file__).resolve().parent / "starter"
-
+IMPORTED = "imported:"  # begins the source of a model that stands for images made elsewhere
 
 MOST_CLASSES = 1_000_000
 LONGEST_LABEL = 1000  # characters; the longest of ImageNet has 121
@@ -114,6 +114,10 @@ def _folder(source: str) -> Path | None:
     if not source.strip():
         raise BadModel(
             "No model given: name a bundled starter, a local folder, or a hub id such as org/name."
+        )
+    if source.startswith(IMPORTED):
+        raise BadModel(
+            f"{source}: stands for images that were made elsewhere; no model is here to make more."
         )
     if source.startswith("starter/"):
         path = STARTER / source.removeprefix("starter/")
