@@ -18,12 +18,14 @@ from urllib.parse import urlencode, urlsplit
 
 from django.db import connection
 
-from studies.models import Invitation, Study, Trial
+from studies.form import staying
+from studies.models import FormQuestion, Invitation, Study, Trial
 from studies.recruitment import link_address
 
 FORM = re.compile(r"<form\b[^>]*?action=\"([^\"]+)\".*?</form>", re.S)
 HIDDEN = re.compile(r"<input type=\"hidden\" name=\"([^\"]+)\"(?: value=\"([^\"]*)\")?")
 PICTURE = re.compile(r"<img src=\"([^\"]+/picture/[^\"]+)\"")
+ANSWER = re.compile(r"name=\"answer-(\d+)\"")
 CODE = re.compile(r"id=\"code\"[^>]*>([^<]+)<")
 MOST_PAGES = 5000
 
@@ -138,6 +140,7 @@ class Bot:
         self.rng = rng
         self.shift = rng.gauss(0, habits.sd_participant)
         self.report = Report()
+        self.status = 0  # of the last page
 
     def take_part(self, path: str) -> Report:
         """From the link to the code, or until it drops out or is refused."""
@@ -157,8 +160,10 @@ class Bot:
             if (form := FORM.search(page)) is None:
                 return "refused"
             said = {name: html.unescape(value) for name, value in HIDDEN.findall(form[0])}
+            if self.status >= 400:
+                return "refused"
             if 'id="trial"' not in form[0]:
-                page = self._post(form[1], said | {"consent": "yes"})
+                page = self._post(form[1], said | {"consent": "yes"} | self._about(form[0]))
                 continue
             if leaves_after is not None and self.report.votes >= leaves_after:
                 return "dropped out"
@@ -168,6 +173,12 @@ class Bot:
             said |= {"rt_ms": str(round(self.rng.lognormvariate(7.3, 0.5)))}
             page = self._vote(form[1], said)
         raise RuntimeError("the study does not end")
+
+    def _about(self, form: str) -> dict[str, str]:
+        """Answers to the questions about the person with which one may take part."""
+        keys = list(dict.fromkeys(map(int, ANSWER.findall(form))))
+        asked = [question.asked() for question in FormQuestion.objects.filter(pk__in=keys)]
+        return {question.name: staying(question) for question in asked}
 
     def _choice(self, action: str, ties: bool) -> str:
         trial = Trial.objects.only("left", "right", "pair_id").get(token=action.rstrip("/").rsplit("/", 1)[1])
@@ -207,6 +218,7 @@ class Bot:
         return self._page(status, content)
 
     def _page(self, status: int, content: bytes) -> str:
+        self.status = status
         if status >= 500 and status != 503:
             raise RuntimeError(f"the site answered {status}")
         return content.decode()

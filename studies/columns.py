@@ -4,9 +4,12 @@ CSV files are written by PostgreSQL itself from these expressions, so that a mil
 snapshot at constant memory.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg import sql
+
+from studies.form import NUMBER, Asked
 
 
 @dataclass(frozen=True)
@@ -98,3 +101,43 @@ VOTES_FROM = sql.SQL("""
     JOIN generation_pair pair ON pair.id = trial.pair_id
     JOIN generation_item item ON item.id = pair.item_id
 """)
+
+PEOPLE = (
+    Column("participant", "text", "person.pseudonym", "a random name for the person, as in the votes"),
+    Column("mode", "text", "person.mode", "live, pilot, preview or bot"),
+    Column("state", "text", "person.state", "what became of the person"),
+    Column("why", "text", "person.why", "the frozen rule that excluded them"),
+    Column("seat", "number", "seat.number", "the list of trials they got; empty where they got none"),
+    Column("trials", "number", "person.trials_count", "trials in that list"),
+    Column("votes", "number", "person.votes_count", "answers given"),
+    Column("consented_at", "time", "person.consented_at", "when they agreed to take part, UTC"),
+    Column("form_at", "time", "person.form_at", "when they answered the questions about them, UTC"),
+    Column("started_at", "time", "person.started_at", "when they had read the instructions, UTC"),
+    Column("finished_at", "time", "person.finished_at", "when the last vote was stored, UTC"),
+    Column("protocol_version", "number", "protocol.version", "of the study's protocol"),
+    Column("protocol", "text", "protocol.sha256", "SHA-256 of the study's protocol"),
+)
+
+PEOPLE_FROM = sql.SQL("""
+    studies_participant person
+    JOIN studies_protocol protocol ON protocol.id = person.protocol_id
+    LEFT JOIN studies_seat seat ON seat.id = person.seat_id
+""")
+
+
+def about_the_person(form: Iterable[Asked]) -> tuple[Column, ...]:
+    """A column for each question that a study asks people about themselves, as `PEOPLE` has for the rest.
+
+    Empty where the person left the question out, was not asked it, or has not come to it.
+    """
+    columns = []
+    for number, asked in enumerate(form, start=1):
+        value = (
+            "(SELECT answer.value FROM studies_answer answer "
+            f"WHERE answer.participant_id = person.id AND answer.question_id = {asked.key:d})"
+        )
+        if asked.kind == NUMBER:
+            columns.append(Column(f"answer_{number}", "number", f"NULLIF({value}, '')::numeric", asked.text))
+        else:
+            columns.append(Column(f"answer_{number}", "text", value, asked.text))
+    return tuple(columns)

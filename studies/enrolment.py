@@ -1,18 +1,23 @@
 """Giving a person a seat, and getting it back."""
 
+import hashlib
+import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from studies import chain, pages, voting
-from studies.models import Invitation, Mode, Participant, Protocol, Seat, Study, Trial, Vote
+from studies.keys import keys
+from studies.models import Answer, Invitation, Mode, Participant, Protocol, Seat, Study, Trial, Vote
 from studies.recruitment import Arrival
 from studies.refusals import Closed, NotFound, Paused
 
 
 def enrol(study: Study, arrival: Arrival) -> Participant:
-    """The person's row, with a seat; the same link or external id gives the same person again.
+    """The person's row, with a seat; the same link, external id or browser gives the same person again.
 
     Where all seats are taken the person gets a row without one, and a code of their own (state FULL).
     Raises NotFound (draft, unknown link), Closed, Paused.
@@ -35,8 +40,22 @@ def _known(study: Study, arrival: Arrival) -> Participant | None:
     if arrival.link:
         return people.filter(invitation__token=arrival.link).first()
     if arrival.external_id:
-        return people.filter(external_id=arrival.external_id).first()
+        names = [arrival.external_id, *_barred(study, arrival.external_id)]
+        return people.filter(external_id__in=names).first()
+    if arrival.browser:
+        return people.filter(browser=arrival.browser).first()
     return None
+
+
+def _barred(study: Study, external_id: str) -> list[str]:
+    """What stands for the id of somebody who was screened out and took their answers back.
+
+    It tells nobody who they were, and still keeps them from coming again with other answers.
+    """
+    said = f"{study.pk} {external_id}".encode()
+    return [
+        f"screened {hmac.digest(key, said, hashlib.sha256).hex()[:32]}" for key in keys("people screened out")
+    ]
 
 
 def _new(study: Study, arrival: Arrival) -> Participant:
@@ -86,21 +105,44 @@ def _sit(
     arrival: Arrival,
     invitation: Invitation | None,
 ) -> Participant:
-    now = timezone.now()
-    said = pages.texts(protocol)
     person = Participant(
-        study=study, protocol=protocol, seat=seat, mode=mode, external_id=arrival.external_id,
-        parameters=arrival.parameters, invitation=invitation, consented_at=now,
+        study=study, protocol=protocol, mode=mode, external_id=arrival.external_id, browser=arrival.browser,
+        parameters=arrival.parameters, invitation=invitation, consented_at=timezone.now(),
     )  # fmt: skip
     person.chain_head = chain.start(person.pseudonym)
     if seat is None:
         person.state = Participant.State.FULL
-        person.code = said.code_full or voting.new_code()
+        person.code = pages.texts(protocol).code_full or voting.new_code()
         person.save(force_insert=True)
+    else:
+        _take(person, protocol, seat)
+    return person
+
+
+def try_again(person: Participant) -> Participant:
+    """Give a seat to somebody who came too late, if one has opened since; else change nothing."""
+    with transaction.atomic():
+        person = Participant.objects.select_for_update(of=("self",)).select_related("study").get(pk=person.pk)
+        protocol = person.study.protocols.first()
+        if (
+            person.state == Participant.State.FULL
+            and person.study.state == Study.State.LIVE
+            and protocol is not None
+            and (seat := _open_seat(protocol, person.mode))
+        ):
+            person.state = Participant.State.ACTIVE
+            person.code = ""
+            _take(person, protocol, seat)
         return person
-    person.expires_at = now + timedelta(minutes=said.minutes)
+
+
+def _take(person: Participant, protocol: Protocol, seat: Seat) -> None:
+    """Sit down on an open seat: its list becomes the person's trials."""
+    person.protocol = protocol
+    person.seat = seat
+    person.expires_at = timezone.now() + timedelta(minutes=pages.texts(protocol).minutes)
     person.trials_count = len(seat.plan)
-    person.save(force_insert=True)
+    person.save()
     Trial.objects.bulk_create(
         Trial(
             participant=person, position=position, kind=kind, question_id=question, block_id=block,
@@ -110,7 +152,6 @@ def _sit(
     )  # fmt: skip
     seat.holder = person
     seat.save(update_fields=["holder"])
-    return person
 
 
 def withdraw(person: Participant) -> Participant:
@@ -124,23 +165,40 @@ def withdraw(person: Participant) -> Participant:
         if person.state == Participant.State.WITHDRAWN:
             return person
         erase_votes(person)
+        erase_answers(person)
+        if person.state == Participant.State.SCREENED:
+            # Once told no, nobody tries another answer: the browser's name and the disguised id stay.
+            person.external_id = _barred(person.study, person.external_id)[0] if person.external_id else ""
+        else:
+            person.external_id = person.browser = ""
         person.state = Participant.State.WITHDRAWN
-        person.external_id = ""
         person.parameters = {}
-        person.save(update_fields=["state", "external_id", "parameters"])
+        person.save(update_fields=["state", "external_id", "browser", "parameters"])
         reopen(person)
         return person
 
 
 def erase_votes(person: Participant) -> None:
     """Empty every field of a person's votes but the links."""
-    with transaction.get_connection().cursor() as cursor:
-        # The trigger that keeps votes from being changed lets this through, in this transaction only.
-        cursor.execute("SET LOCAL evalsite.erasing = 'on'")
+    with _erasing():
         Vote.objects.filter(participant=person).update(
             choice=None, cast_at=None, rt_ms=None, hidden_ms=None, viewport_width=None, viewport_height=None,
             pixel_ratio=None, shown_width=None, shown_height=None, image_errors=None, salt=None,
         )  # fmt: skip
+
+
+def erase_answers(person: Participant) -> None:
+    """Delete what a person said about themselves."""
+    with _erasing():
+        Answer.objects.filter(participant=person).delete()
+
+
+@contextmanager
+def _erasing() -> Iterator[None]:
+    """The triggers that keep votes and answers as they are let a change through, in this transaction only."""
+    with transaction.get_connection().cursor() as cursor:
+        cursor.execute("SET LOCAL evalsite.erasing = 'on'")
+        yield
         cursor.execute("SET LOCAL evalsite.erasing = 'off'")
 
 

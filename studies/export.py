@@ -1,11 +1,16 @@
 """Tables of a study as CSV, streamed by PostgreSQL from one snapshot in a fixed order."""
 
+import csv
+import io
+import re
 from collections.abc import Iterator, Sequence
 
 from django.db import connection
 from psycopg import sql
 
-from studies.columns import VOTES, VOTES_FROM
+from studies import pages
+from studies.columns import PEOPLE, PEOPLE_FROM, VOTES, VOTES_FROM, Column, about_the_person
+from studies.form import Asked
 from studies.models import Mode, Study
 from studies.snapshot import snapshot
 
@@ -37,6 +42,44 @@ def votes_csv(study: Study, modes: Sequence[str] = (Mode.LIVE,)) -> Iterator[byt
             modes=sql.Literal([str(mode) for mode in modes]),
         )
     )
+
+
+def people_csv(study: Study, modes: Sequence[str] = (Mode.LIVE,)) -> Iterator[bytes]:
+    """Who came, what became of them, and what they said about themselves; not what they preferred.
+
+    People who took their answers back stand there without them; nothing tells who they were.
+    """
+    return _copy(
+        sql.SQL(
+            "SELECT {columns} FROM {joins} WHERE person.study_id = {study} AND person.mode = ANY({modes}) "
+            "ORDER BY person.id"
+        ).format(
+            columns=sql.SQL(", ").join(column.select() for column in people_columns(study)),
+            joins=PEOPLE_FROM,
+            study=sql.Literal(study.pk),
+            modes=sql.Literal([str(mode) for mode in modes]),
+        )
+    )
+
+
+def people_columns(study: Study) -> tuple[Column, ...]:
+    """The columns of the people's table, with one for each question that any of the protocols asks."""
+    asked: dict[int, Asked] = {}
+    for protocol in study.protocols.defer("document", "leaks").order_by("version"):
+        asked |= {question.key: question for question in pages.texts(protocol).form}
+    return PEOPLE + about_the_person(asked.values())
+
+
+def codebook_csv(study: Study) -> Iterator[bytes]:
+    """What each column of the study's tables means: table, column, kind, meaning."""
+    tables = {"votes": VOTES, "people": people_columns(study)}
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    write(["table", "column", "kind", "meaning"])
+    for table, columns in tables.items():
+        for column in columns:
+            write([table, column.name, column.kind, re.sub(r"^(?=[=+@\t\r-])", "'", column.meaning)])
+    yield out.getvalue().encode()
 
 
 def _copy(query: sql.Composable) -> Iterator[bytes]:

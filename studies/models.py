@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from generation.models import Condition, Experiment, Image, ImageModel, Pair
+from studies import form
 
 
 class Mode(models.TextChoices):
@@ -178,6 +179,12 @@ class Study(models.Model):
         blank=True,
         help_text="For people who come when all seats are taken.",
     )
+    code_screened = models.CharField(
+        "code for screened out",
+        max_length=40,
+        blank=True,
+        help_text="For people whose answers to the questions about them screen them out.",
+    )
     return_url = models.CharField(
         "way back",
         max_length=300,
@@ -273,6 +280,64 @@ class Question(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class FormQuestion(models.Model):
+    """A question about the person, asked once between consent and instructions."""
+
+    class Kind(models.TextChoices):
+        CHOICE = form.CHOICE, "one of several answers"
+        NUMBER = form.NUMBER, "a number"
+        TEXT = form.TEXT, "a short text"
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="form_questions")
+    position = models.PositiveSmallIntegerField(default=0)
+    text = models.CharField("question", max_length=300)
+    kind = models.CharField("answer", max_length=10, choices=Kind, default=Kind.CHOICE)
+    options = models.TextField(
+        "answers", max_length=5000, blank=True, help_text="Of a choice: one answer a line."
+    )
+    screens_out = models.TextField(
+        "answers that screen out",
+        max_length=5000,
+        blank=True,
+        help_text="Of a choice: the lines from above with which nobody takes part.",
+    )
+    least = models.DecimalField(
+        "at least",
+        max_digits=12,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        help_text="Of a number: who says less is screened out.",
+    )
+    most = models.DecimalField(
+        "at most",
+        max_digits=12,
+        decimal_places=3,
+        null=True,
+        blank=True,
+        help_text="Of a number: who says more is screened out.",
+    )
+    required = models.BooleanField("must be answered", default=True)
+
+    class Meta:
+        verbose_name = "question about the person"
+        verbose_name_plural = "questions about the person"
+        ordering = ["study", "position", "id"]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def asked(self) -> form.Asked:
+        """The question as a protocol freezes it; what belongs to another kind of answer is left out."""
+        choice, number = self.kind == self.Kind.CHOICE, self.kind == self.Kind.NUMBER
+        return form.Asked(
+            key=self.pk, text=self.text, kind=self.kind, required=self.required,
+            options=form.lines(self.options) if choice else (),
+            screens_out=form.lines(self.screens_out) if choice else (),
+            least=self.least if number else None, most=self.most if number else None,
+        )  # fmt: skip
 
 
 class Protocol(models.Model):
@@ -374,7 +439,9 @@ class Participant(models.Model):
     external_id = models.CharField(max_length=100, blank=True)
     parameters = models.JSONField(default=dict)  # the rest of what the recruiting site sent
     invitation = models.OneToOneField(Invitation, models.PROTECT, null=True, related_name="participant")
+    browser = models.CharField(max_length=22, blank=True)  # who came by an open link: a random name
     consented_at = models.DateTimeField()
+    form_at = models.DateTimeField(null=True)  # when the questions about the person were answered
     started_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -391,6 +458,9 @@ class Participant(models.Model):
                 fields=["study", "external_id"],
                 condition=~Q(external_id=""),
                 name="participant_external_once",
+            ),
+            models.UniqueConstraint(
+                fields=["study", "browser"], condition=~Q(browser=""), name="participant_browser_once"
             ),
             models.CheckConstraint(
                 condition=Q(seat__isnull=False) | Q(state__in=["full", "screened", "withdrawn"]),
@@ -410,6 +480,26 @@ class Participant(models.Model):
 
     def __str__(self) -> str:
         return self.pseudonym
+
+
+class Answer(models.Model):
+    """What a person said about themselves; empty where they left a question out.
+
+    Rows are only added; those of a person who withdraws are deleted, and nothing else.
+    """
+
+    participant = models.ForeignKey(Participant, models.PROTECT, related_name="answers")
+    question = models.ForeignKey(FormQuestion, models.PROTECT, related_name="answers")
+    mode = models.CharField(max_length=10, choices=Mode)
+    value = models.CharField(max_length=form.LONGEST, blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["participant", "question"]
+        constraints = [models.UniqueConstraint(fields=["participant", "question"], name="answer_once")]
+
+    def __str__(self) -> str:
+        return self.value
 
 
 class Trial(models.Model):

@@ -5,6 +5,7 @@ is sent.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 
 from studies.blinding import image_address
+from studies.form import Asked
 from studies.models import Choice, Kind, Pair, Protocol, Shows, Trial
 
 IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
@@ -36,7 +38,9 @@ class Texts:
     practice: int
     code_complete: str
     code_full: str
+    code_screened: str
     return_url: str
+    form: tuple[Asked, ...]  # about the person
 
 
 def texts(protocol: Protocol) -> Texts:
@@ -61,6 +65,9 @@ def from_document(document: dict[str, Any]) -> Texts:
         ties=design["ties"], minutes=design["minutes"], trials=design["trials"], practice=design["practice"],
         code_complete=recruited["code_complete"], code_full=recruited["code_full"],
         return_url=recruited["return_url"],
+        # Protocols of earlier versions asked people nothing about themselves.
+        code_screened=recruited.get("code_screened", ""),
+        form=tuple(map(Asked.from_json, said.get("form", []))),
     )  # fmt: skip
 
 
@@ -68,6 +75,24 @@ def markdown(text: str) -> SafeString:
     """A researcher's text as HTML. HTML in it is shown as text, and links leave in a page of their own."""
     # "js-default" escapes HTML and refuses javascript: addresses, and has no images that could tell tales.
     return mark_safe(MarkdownIt("js-default").disable("image").render(text))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A question about the person, as the page shows it."""
+
+    asked: Asked
+    value: str  # what was sent before, where something was wrong
+    wrong: str
+
+
+def form_fields(said: Texts, sent: Mapping[str, str], wrong: Mapping[int, str]) -> list[Field]:
+    """The fields of the form, with what was sent and what was wrong with it."""
+    return [
+        Field(asked, "" if wrong.get(asked.key) == "unreadable" else sent.get(asked.name, ""),
+              wrong.get(asked.key, ""))
+        for asked in said.form
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from generation.models import Experiment, Image, Pair
-from studies import audit, blinding, chain, pages, seats
+from studies import audit, blinding, chain, form, pages, seats
 from studies.blinding import Copies, CopiesCheck, Finding, NotAnImage
 from studies.models import Block, Mode, Presentation, Protocol, Question, Seat, Shows, Study, Trial
 
@@ -149,6 +149,8 @@ def problems(study: Study) -> list[str]:
         found.append("There is no block: add a comparison over the pairs of an experiment.")
     if not study.questions.exists():
         found.append("There is no question: add at least one.")
+    for question in study.form_questions.all():
+        found += [f"“{question.text}”: {sentence}" for _, sentence in form.faults(question.asked())]
     if not found:
         try:
             design_of(study)
@@ -293,6 +295,7 @@ def _document(
             "debrief": study.debrief,
             "contact": study.contact,
             "questions": [{"key": question.pk, "text": question.text} for question in questions],
+            "form": [question.asked().as_json() for question in study.form_questions.all()],
         },
         "design": {
             "people": study.people,
@@ -339,6 +342,7 @@ def _document(
             "parameter": study.external_parameter,
             "code_complete": study.code_complete,
             "code_full": study.code_full,
+            "code_screened": study.code_screened,
             "return_url": study.return_url,
         },
     }

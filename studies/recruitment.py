@@ -27,6 +27,7 @@ class Arrival:
 
     link: str = ""
     external_id: str = ""
+    browser: str = ""  # the random name of who comes by an open link
     parameters: dict[str, str] = field(default_factory=dict)
 
     def fields(self, study: Study) -> dict[str, str]:
@@ -35,8 +36,10 @@ class Arrival:
         return {name: value for name, value in said.items() if name and value}
 
 
-def arrival(study: Study, said: Mapping[str, str]) -> Arrival:
+def arrival(study: Study, said: Mapping[str, str], browser: str = "") -> Arrival:
     """Read the parameters of an address or of the consent form.
+
+    browser: the random name that the browser keeps; it says who comes where nothing else does.
 
     Raises NotFound for a link that can't be one, NoIdentity where the study needs an id and none is there.
     """
@@ -52,7 +55,10 @@ def arrival(study: Study, said: Mapping[str, str]) -> Arrival:
         raise NoIdentity
     known = {name: said.get(name, "") for name in KNOWN.get(Study.Entry(study.entry), ())}
     return Arrival(
-        link, external, {name: value for name, value in known.items() if READABLE.fullmatch(value)}
+        link=link,
+        external_id=external,
+        browser="" if link or external else browser,
+        parameters={name: value for name, value in known.items() if READABLE.fullmatch(value)},
     )
 
 

@@ -37,6 +37,12 @@ class UnknownChoice(Refused):
     status, reason = 400, "unknown-choice"
 
 
+class WrongMethod(Refused):
+    """A page to look at was asked to change something, or the other way round."""
+
+    status, reason = 405, "wrong-method"
+
+
 class TooLarge(Refused):
     status, reason = 413, "too-large"
 
@@ -55,6 +61,12 @@ class AnotherAnswer(Refused):
     """The trial has another answer already."""
 
     status, reason = 409, "another-answer"
+
+
+class AnotherForm(Refused):
+    """The questions about the person have other answers already."""
+
+    status, reason = 409, "another-form"
 
 
 class NotCurrent(Refused):
@@ -87,6 +99,12 @@ class Withdrawn(Refused):
 
 class Excluded(Refused):
     status, reason = 410, "excluded"
+
+
+class ScreenedOut(Refused):
+    """The person's answers about themselves ended their part."""
+
+    status, reason = 410, "screened"
 
 
 class Paused(Refused):

@@ -7,12 +7,14 @@ A GET changes nothing. Every POST is checked for size and type before anything r
 import logging
 import math
 import re
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, cast
 
 from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
+from django.core import signing
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, UnreadablePostError
@@ -25,9 +27,8 @@ from django.utils.cache import patch_vary_headers
 from django.utils.decorators import decorator_from_middleware
 from django.utils.translation.trans_real import parse_accept_lang_header
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods, require_safe
 
-from studies import enrolment, pages, recruitment, voting
+from studies import enrolment, form, pages, recruitment, screening, voting
 from studies.blinding import read_image_address
 from studies.models import Participant, Presentation, Study, Trial
 from studies.refusals import (
@@ -41,15 +42,18 @@ from studies.refusals import (
     TooLarge,
     Unreadable,
     Withdrawn,
+    WrongMethod,
     WrongType,
 )
 
 log = logging.getLogger(__name__)
 
 COOKIE = "evalsite-person"
+BROWSER_COOKIE = "evalsite-browser"
 COOKIE_SECONDS = 60 * 24 * 3600
 KEY = re.compile(r"[A-Za-z0-9_-]{22}")
 LARGEST_BODY = 16 * 1024
+LARGEST_DRAINED = 4 * 1024 * 1024  # read and thrown away, so that a sender hears the answer
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 LANGUAGES = ("en", "es", "de", "zh-hans", "ar")
 # No inline script or style, nothing from elsewhere.
@@ -78,17 +82,22 @@ class _CsrfWithPage(CsrfViewMiddleware):
 csrf_checked = decorator_from_middleware(_CsrfWithPage)
 
 
-def participant_page(view: View) -> View:
+def participant_page(view: View, methods: tuple[str, ...] = ("GET", "HEAD")) -> View:
     """Language, content policy and caching of a participant's page; a refusal becomes its page."""
 
+    @csrf_exempt  # pages to look at change nothing; those that take a form make their own check
     @wraps(view)
     def page(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponse:
         language = _language(request)
         with translation.override(language):
             try:
+                if request.method not in methods:
+                    raise WrongMethod
                 response = view(request, slug, **kwargs)
             except Refused as refused:
                 response = _refusal(request, slug, refused)
+                if isinstance(refused, WrongMethod):
+                    response.headers["Allow"] = ", ".join(methods)
         response.headers.setdefault("Cache-Control", "no-store")  # what a page shows depends on the person
         response.headers.setdefault("Content-Language", language)
         patch_vary_headers(response, ["Accept-Language", "Cookie"])
@@ -100,12 +109,8 @@ def participant_page(view: View) -> View:
 def form_post(view: View) -> View:
     """A view that takes a form: its size and type are looked at first, then its CSRF token."""
 
-    @csrf_exempt  # only until the body has been found fit to be read
-    @require_http_methods(["POST"])
-    @participant_page
     def post(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponse:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_BODY:
-            raise TooLarge
+        _must_be_small(request)
         if request.content_type not in FORM_TYPES:
             raise WrongType
         try:
@@ -115,7 +120,33 @@ def form_post(view: View) -> View:
         return cast(HttpResponse, checked(request, slug, **kwargs))
 
     checked = csrf_checked(view)
-    return wraps(view)(post)
+    return participant_page(wraps(view)(post), ("POST",))
+
+
+def _must_be_small(request: HttpRequest) -> None:
+    """Pass if the body is no larger than any form of ours. Raises TooLarge, Unreadable."""
+    length = str(request.META.get("CONTENT_LENGTH") or "0")
+    if not re.fullmatch(r"[0-9]{1,18}", length):
+        raise Unreadable
+    if int(length) > LARGEST_BODY:
+        raise TooLarge
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        # Django takes a body of unknown length for an empty one. No browser sends a form like that.
+        sent, most = request.environ["wsgi.input"], LARGEST_DRAINED  # type: ignore[attr-defined]
+        size = 0
+        while size < most and (piece := sent.read(LARGEST_BODY)):
+            size += len(piece)
+        raise TooLarge if size > LARGEST_BODY else Unreadable
+
+
+def either(get: View, post: View) -> View:
+    """One address that shows a page and takes its form."""
+
+    @csrf_exempt  # the view for POST makes its own check
+    def one(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponse:
+        return (post if request.method == "POST" else get)(request, slug=slug, **kwargs)
+
+    return one
 
 
 def _study(slug: str) -> Study:
@@ -129,6 +160,27 @@ def _key(request: HttpRequest) -> str:
     """The person's cookie; empty where there is none that could be ours."""
     key = request.COOKIES.get(COOKIE, "")
     return key if KEY.fullmatch(key) else ""
+
+
+def _browser(request: HttpRequest) -> str:
+    """The random name that we gave this browser for the study; empty where it has none of ours."""
+    try:
+        name = signing.Signer(salt=BROWSER_COOKIE).unsign(request.COOKIES.get(BROWSER_COOKIE, ""))
+    except signing.BadSignature:
+        return ""
+    return name if KEY.fullmatch(name) else ""
+
+
+def _by_open_link(study: Study, arrival: recruitment.Arrival) -> bool:
+    """Whether nothing but the browser tells who comes."""
+    return study.entry == Study.Entry.OPEN and not arrival.link and not arrival.external_id
+
+
+def _set_cookie(response: HttpResponse, request: HttpRequest, slug: str, name: str, value: str) -> None:
+    response.set_cookie(
+        name, value, max_age=COOKIE_SECONDS, path=reverse("study", args=[slug]),
+        secure=request.is_secure(), httponly=True, samesite="Lax",
+    )  # fmt: skip
 
 
 def _person(request: HttpRequest, slug: str) -> Participant | None:
@@ -164,6 +216,7 @@ def _refusal(request: HttpRequest, slug: str, refused: Refused) -> HttpResponse:
         "slug": slug,
         "contact": study.contact if study else "",
         "code": person.code if person else "",
+        "full": isinstance(refused, Full),
         "way_back": _way_back(person) if isinstance(refused, Full) and person else "",
         "going_on": person is not None and person.state == Participant.State.ACTIVE and refused.status != 410,
     }
@@ -197,7 +250,11 @@ def _place(person: Participant) -> str:
         raise Full(person)
     if person.state == Participant.State.FINISHED:
         return reverse("study-end", args=[slug])
+    if person.state == Participant.State.SCREENED:
+        return reverse("study-screened", args=[slug])
     voting.must_be_open(person)
+    if voting.form_pending(person):
+        return reverse("study-questions", args=[slug])
     return reverse("study-instructions" if person.started_at is None else "study-trial", args=[slug])
 
 
@@ -211,7 +268,6 @@ def _somebody_else(person: Participant, arrival: recruitment.Arrival) -> bool:
 
 
 # --- the pages, in the order in which a person sees them ------------------------------------------
-@require_safe
 @participant_page
 def welcome(request: HttpRequest, slug: str) -> HttpResponse:
     """What the study is and what people agree to; who has begun is sent on to where they stand."""
@@ -229,7 +285,11 @@ def welcome(request: HttpRequest, slug: str) -> HttpResponse:
     if protocol is None:
         raise NotFound
     context = {"slug": slug, "texts": pages.texts(protocol), "fields": arrival.fields(study)}
-    return render(request, "studies/welcome.html", context)
+    response = render(request, "studies/welcome.html", context)
+    if _by_open_link(study, arrival) and not _browser(request):
+        name = signing.Signer(salt=BROWSER_COOKIE).sign(secrets.token_urlsafe(16))
+        _set_cookie(response, request, slug, BROWSER_COOKIE, name)
+    return response
 
 
 @form_post
@@ -237,23 +297,71 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     """Consent: the person gets a seat, or hears that all are taken."""
     study = _study(slug)
     person = _person(request, slug)
-    arrival = recruitment.arrival(study, request.POST)
+    arrival = recruitment.arrival(study, request.POST, _browser(request))
     if person is None or _somebody_else(person, arrival):
+        if _by_open_link(study, arrival) and not arrival.browser:
+            raise NoCsrf  # one browser is one person, and this one keeps no cookies
         person = enrolment.enrol(study, arrival)
+    if person.state == Participant.State.FULL:
+        person = enrolment.try_again(person)
     if person.state == Participant.State.WITHDRAWN:
         raise LinkUsed
     try:
         response = _go(request, _place(person))
     except Refused as refused:
         response = _refusal(request, slug, refused)
-    response.set_cookie(
-        COOKIE, person.key, max_age=COOKIE_SECONDS, path=reverse("study", args=[slug]),
-        secure=request.is_secure(), httponly=True, samesite="Lax",
-    )  # fmt: skip
+    _set_cookie(response, request, slug, COOKIE, person.key)
     return response
 
 
-@require_safe
+@form_post
+def again(request: HttpRequest, slug: str) -> HttpResponse:
+    """Somebody who came too late asks whether a seat has opened since."""
+    return _go(request, _place(enrolment.try_again(_known(request, slug))))
+
+
+@participant_page
+def questions(request: HttpRequest, slug: str) -> HttpResponse:
+    """What the study asks about the person before it begins."""
+    person = _known(request, slug)
+    if (place := _place(person)) != reverse("study-questions", args=[slug]):
+        return _go(request, place)
+    return _form(request, person, {}, {})
+
+
+@form_post
+def answer(request: HttpRequest, slug: str) -> HttpResponse:
+    """The answers to all questions about the person; the same ones again get the same reply."""
+    try:
+        return _go(request, _place(screening.answer(slug, _key(request), request.POST)))
+    except screening.NotAnswered as error:
+        return _form(request, error.person, request.POST, error.wrong)
+
+
+def _form(
+    request: HttpRequest, person: Participant, sent: Mapping[str, str], wrong: Mapping[int, str]
+) -> HttpResponse:
+    said = pages.texts(person.protocol)
+    context = {
+        "slug": person.study.slug, "texts": said, "fields": pages.form_fields(said, sent, wrong),
+        "wrong": len(wrong), "longest": form.LONGEST,
+    }  # fmt: skip
+    return render(request, "studies/questions.html", context, status=400 if wrong else 200)
+
+
+@participant_page
+def screened(request: HttpRequest, slug: str) -> HttpResponse:
+    """The end for somebody whose answers about themselves screen them out."""
+    person = _known(request, slug)
+    if person.state != Participant.State.SCREENED:
+        return _go(request, _place(person))
+    context = {
+        "slug": slug, "texts": pages.texts(person.protocol), "code": person.code,
+        "way_back": _way_back(person),
+    }  # fmt: skip
+    return render(request, "studies/screened.html", context)
+
+
 @participant_page
 def instructions(request: HttpRequest, slug: str) -> HttpResponse:
     person = _known(request, slug)
@@ -262,6 +370,8 @@ def instructions(request: HttpRequest, slug: str) -> HttpResponse:
     if person.state != Participant.State.ACTIVE:
         return _go(request, _place(person))
     voting.must_be_open(person)
+    if voting.form_pending(person):
+        return _go(request, _place(person))
     said = pages.texts(person.protocol)
     context = {
         "slug": slug, "texts": said, "here": here, "question": next(iter(said.questions.values())),
@@ -275,7 +385,6 @@ def begin(request: HttpRequest, slug: str) -> HttpResponse:
     return _go(request, _place(voting.begin(slug, _key(request))))
 
 
-@require_safe
 @participant_page
 def trial(request: HttpRequest, slug: str) -> HttpResponse:
     """The trial at which the person stands."""
@@ -303,14 +412,12 @@ def vote(request: HttpRequest, slug: str, token: str) -> HttpResponse:
     return _go(request, reverse("study-end" if done else "study-trial", args=[slug]))
 
 
-@require_safe
 @participant_page
 def vote_reloaded(request: HttpRequest, slug: str, token: str) -> HttpResponse:
     """Somebody reloads the page that a refused answer gave: back to where they stand."""
     return _go(request, _place(_known(request, slug)))
 
 
-@require_safe
 @participant_page
 def picture(request: HttpRequest, slug: str, address: str) -> HttpResponse:
     """One side of a trial, for the person whose trial it is, not before the one ahead of it is shown."""
@@ -336,7 +443,6 @@ def picture(request: HttpRequest, slug: str, address: str) -> HttpResponse:
         raise NotFound from error
 
 
-@require_safe
 @participant_page
 def end(request: HttpRequest, slug: str) -> HttpResponse:
     """Thanks and the completion code."""
@@ -351,14 +457,15 @@ def end(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "studies/end.html", context)
 
 
-@require_safe
 @participant_page
 def leave(request: HttpRequest, slug: str) -> HttpResponse:
     """What taking one's answers back does, before it is done."""
     person = _known(request, slug)
     if person.state == Participant.State.WITHDRAWN:
         raise Withdrawn(person)
-    return render(request, "studies/leave.html", {"slug": slug, "votes": person.votes_count})
+    return render(
+        request, "studies/leave.html", {"slug": slug, "votes": person.votes_count + person.answers.count()}
+    )
 
 
 @form_post
@@ -367,7 +474,6 @@ def withdraw(request: HttpRequest, slug: str) -> HttpResponse:
     return _go(request, reverse("study-left", args=[slug]))
 
 
-@require_safe
 @participant_page
 def left(request: HttpRequest, slug: str) -> HttpResponse:
     person = _known(request, slug)

@@ -15,6 +15,7 @@ from studies.refusals import (
     Excluded,
     NotCurrent,
     NotFound,
+    ScreenedOut,
     SeatGone,
     UnknownChoice,
     Withdrawn,
@@ -42,7 +43,7 @@ class Seen:
 # compiler would take longer over it than the database.
 _PERSON = (
     "id", "study_id", "protocol_id", "seat_id", "mode", "state", "pseudonym", "key", "external_id",
-    "started_at", "expires_at", "finished_at", "code", "trials_count", "votes_count", "chain_head",
+    "form_at", "started_at", "expires_at", "finished_at", "code", "trials_count", "votes_count", "chain_head",
 )  # fmt: skip
 _PERSON_SQL = f"""
     SELECT {", ".join(f"person.{name}" for name in _PERSON)},
@@ -126,7 +127,7 @@ def cast(slug: str, key: str, token: str, choice: str, seen: Seen) -> Vote:
         trial, there = _trial(voter, token)
         if there is None:
             must_be_open(voter)
-            if trial.position != voter.votes_count:
+            if trial.position != voter.votes_count or form_pending(voter):
                 raise NotCurrent(voter)
             if choice == Choice.TIE and not pages.texts(voter.protocol).ties:
                 raise UnknownChoice(voter)
@@ -140,25 +141,37 @@ def cast(slug: str, key: str, token: str, choice: str, seen: Seen) -> Vote:
 
 
 def must_be_open(person: Participant) -> None:
-    """Pass if the person may go on. Raises Withdrawn, Excluded, SeatGone, Closed."""
+    """Pass if the person may go on. Raises Withdrawn, Excluded, ScreenedOut, SeatGone, Closed."""
     match person.state:
         case Participant.State.WITHDRAWN:
             raise Withdrawn(person)
         case Participant.State.EXCLUDED:
             raise Excluded(person)
+        case Participant.State.SCREENED:
+            raise ScreenedOut(person)
         case Participant.State.EXPIRED:
             raise SeatGone(person)
     if person.study.state == Study.State.CLOSED and person.state == Participant.State.ACTIVE:
         raise Closed(person)
 
 
+def form_pending(person: Participant) -> bool:
+    """Whether the person has the questions about themselves still before them."""
+    return (
+        person.form_at is None
+        and person.state == Participant.State.ACTIVE
+        and bool(pages.texts(person.protocol).form)
+    )
+
+
 def begin(slug: str, key: str) -> Participant:
-    """Note that the person has read the instructions; the second time changes nothing."""
+    """Note that the person has read the instructions; the second time, or too early, changes nothing."""
     with transaction.atomic():
         if (reader := person(slug, key, lock=True)) is None:
             raise NotFound
         must_be_open(reader)
-        if reader.started_at is None and reader.state == Participant.State.ACTIVE:
+        active = reader.state == Participant.State.ACTIVE
+        if reader.started_at is None and active and not form_pending(reader):
             reader.started_at = timezone.now()
             reader.save(update_fields=["started_at"])
         return reader

@@ -7,8 +7,9 @@ from django.db.models import Count
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from generation.models import Condition, Experiment, ImageModel, Pair
+from studies import form as person_form
 from studies import protocol
-from studies.models import Block, Question, Study
+from studies.models import Block, FormQuestion, Question, Study
 
 WHOLE = "all"  # every comparison of an experiment
 TEXTS = {"consent": protocol.CONSENT, "instructions": protocol.INSTRUCTIONS, "debrief": protocol.DEBRIEF}
@@ -153,6 +154,21 @@ class QuestionForm(forms.ModelForm):
     def has_changed(self) -> bool:
         # A new question is kept also where its text is the one that was proposed.
         return self.instance.pk is None or super().has_changed()
+
+
+class FormQuestionForm(forms.ModelForm):
+    class Meta:
+        model = FormQuestion
+        fields = ["text", "kind", "options", "screens_out", "least", "most", "required"]
+        widgets = {name: UnfoldAdminTextareaWidget(attrs={"rows": 4}) for name in ("options", "screens_out")}
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        if not self.errors:
+            asked = FormQuestion(**{name: said[name] for name in self.Meta.fields}).asked()
+            for field, sentence in person_form.faults(asked):
+                self.add_error(field, sentence)
+        return said
 
 
 class UnblindForm(forms.Form):

@@ -34,8 +34,9 @@ class ParticipantAdmin(ModelAdmin):
     search_fields = ["pseudonym", "external_id", "code"]
     list_select_related = ["study"]
     fields = [
-        "pseudonym", "study", "protocol", "mode", "state", "why", "external_id", "parameters", "consented_at",
-        "started_at", "expires_at", "finished_at", "code", "trials_count", "votes_count",
+        "pseudonym", "study", "protocol", "mode", "state", "why", "external_id", "parameters", "about",
+        "consented_at", "form_at", "started_at", "expires_at", "finished_at", "code", "trials_count",
+        "votes_count",
     ]  # fmt: skip
     # The key of the cookie is nobody's business but the participant's.
     readonly_fields = fields
@@ -52,6 +53,11 @@ class ParticipantAdmin(ModelAdmin):
     @display(description="State", label=COLOURS)
     def state_word(self, person: Participant) -> tuple[str, str]:
         return person.state, person.get_state_display()
+
+    @display(description="About the person")
+    def about(self, person: Participant) -> str:
+        said = person.answers.select_related("question").order_by("question__position", "question")
+        return "\n".join(f"{answer.question}: {answer.value or '–'}" for answer in said) or "–"
 
     @display(description="Answers")
     def answers(self, person: Participant) -> str:

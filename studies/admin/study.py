@@ -1,6 +1,6 @@
 """Studies in the admin: compose, publish, watch, close, results and the votes as a file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -18,9 +18,16 @@ from unfold.decorators import display
 
 from studies import audit, exclusion, export, protocol, recruitment, results, seats
 from studies.admin import results as results_page
-from studies.admin.forms import BlockForm, BlockFormSet, QuestionForm, StudyForm, UnblindForm
+from studies.admin.forms import (
+    BlockForm,
+    BlockFormSet,
+    FormQuestionForm,
+    QuestionForm,
+    StudyForm,
+    UnblindForm,
+)
 from studies.admin.recruit import LinksForm, links_csv
-from studies.models import AuditEntry, Block, Mode, Question, Study
+from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
 SECONDS_A_TRIAL = protocol.SECONDS_A_TRIAL
@@ -68,6 +75,20 @@ class QuestionInline(StackedInline):
     has_delete_permission = has_change_permission
 
 
+class FormQuestionInline(StackedInline):
+    model = FormQuestion
+    form = FormQuestionForm
+    fields = ["text", "kind", "required", "options", "screens_out", "least", "most"]
+    extra = 0
+    verbose_name_plural = "What is asked about the person, before the instructions"
+
+    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
+        return _editable(obj) and super().has_change_permission(request, obj)
+
+    has_add_permission = has_change_permission
+    has_delete_permission = has_change_permission
+
+
 def _editable(study: Study | None) -> bool:
     return study is None or study.state in protocol.EDITABLE
 
@@ -75,7 +96,7 @@ def _editable(study: Study | None) -> bool:
 @admin.register(Study)
 class StudyAdmin(ModelAdmin):
     form = StudyForm
-    inlines = [BlockInline, QuestionInline]
+    inlines = [BlockInline, QuestionInline, FormQuestionInline]
     list_display = ["title", "state_word", "done_of", "address", "created"]
     list_filter = ["state"]
     search_fields = ["title", "slug"]
@@ -102,7 +123,14 @@ class StudyAdmin(ModelAdmin):
             "How people come and go",
             {
                 "classes": ["tab"],
-                "fields": ["entry", "id_parameter", "code_complete", "code_full", "return_url"],
+                "fields": [
+                    "entry",
+                    "id_parameter",
+                    "code_complete",
+                    "code_full",
+                    "code_screened",
+                    "return_url",
+                ],
             },
         ),
     ]
@@ -180,6 +208,8 @@ class StudyAdmin(ModelAdmin):
             page("preview", "preview", require_POST(self.preview)),
             page("exclude", "exclude", require_POST(self.leave_out)),
             page("votes.csv", "votes", require_GET(self.votes)),
+            page("people.csv", "people", require_GET(self.people)),
+            page("codebook.csv", "codebook", require_GET(self.codebook)),
             *super().get_urls(),
         ]
 
@@ -272,11 +302,15 @@ class StudyAdmin(ModelAdmin):
         except export.Blind as error:
             messages.error(request, str(error))
             return redirect("admin:studies_results", study.pk)
-        return StreamingHttpResponse(
-            rows,
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="{study.slug}-votes.csv"'},
-        )
+        return _csv(study, "votes", rows)
+
+    def people(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        study = self._get(request, pk, "view")
+        return _csv(study, "people", export.people_csv(study))
+
+    def codebook(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        study = self._get(request, pk, "view")
+        return _csv(study, "codebook", export.codebook_csv(study))
 
     def recruit(self, request: HttpRequest, pk: int) -> HttpResponse:
         study = self._get(request, pk)
@@ -358,6 +392,14 @@ class StudyAdmin(ModelAdmin):
             "back": reverse("admin:studies_study_change", args=[study.pk]),
         } | more
         return TemplateResponse(request, f"admin/studies/study/{name}.html", context, status=status)
+
+
+def _csv(study: Study, name: str, rows: Iterable[bytes]) -> StreamingHttpResponse:
+    return StreamingHttpResponse(
+        rows,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{study.slug}-{name}.csv"'},
+    )
 
 
 def _times_shown(design: seats.Design, people: int) -> str:

@@ -17,14 +17,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from studies import chain, enrolment, protocol, refusals, voting
-from studies.models import Attempt, Participant, Seat, Study, Trial, Vote
+from studies import chain, enrolment, protocol, refusals, screening, voting
+from studies.models import Answer, Attempt, Participant, Seat, Study, Trial, Vote
 from studies.recruitment import Arrival
-from tests.studies.factories import experiment, published
+from tests.studies.factories import draft, experiment
 
 PAIRS, PEOPLE, COMPARISONS = 4, 3, 3
 CHOICES = st.sampled_from(["left", "right", "tie"])
-GONE = {"withdrawn": refusals.Withdrawn, "excluded": refusals.Excluded, "expired": refusals.SeatGone}
+AGES = st.sampled_from(["17", "18", "40"])
+GONE = {
+    "screened": refusals.NotFound,
+    "withdrawn": refusals.Withdrawn,
+    "excluded": refusals.Excluded,
+    "expired": refusals.SeatGone,
+}
 
 
 class Life(RuleBasedStateMachine):
@@ -34,9 +40,12 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.study = published(experiment=experiment(PAIRS), people=PEOPLE, comparisons=COMPARISONS)
+        self.study = draft(experiment=experiment(PAIRS), people=PEOPLE, comparisons=COMPARISONS)
+        self.asked = self.study.form_questions.create(text="Age?", kind="number", least=18)
+        protocol.publish(self.study)
         self.plans = list(Seat.objects.order_by("pk").values_list("plan", flat=True))
         self.answers: dict[int, list[str]] = {}  # what each person's answers should be, in order
+        self.ages: dict[int, str] = {}  # what each person said of their age
         self.attempts = 0
         self.before = Attempt.objects.count()
         self.closed = False
@@ -64,6 +73,37 @@ class Life(RuleBasedStateMachine):
         self.answers[person.pk] = []
         return person.pk
 
+    @rule(person=people, age=AGES)
+    def tell_the_age(self, person, age):
+        if person == -1 or (state := self.state(person)) in ("full", "withdrawn"):
+            return
+        row = Participant.objects.get(pk=person)
+        said = {f"answer-{self.asked.pk}": age}
+        told = self.ages.get(person)
+        refused = GONE.get(state, refusals.Closed if self.closed and state == "active" else None)
+        if told is not None and told != age:
+            refused = refusals.AnotherForm
+        elif told is not None:
+            refused = None
+        if refused:
+            with pytest.raises(refused):
+                screening.answer(self.study.slug, row.key, said)
+        else:
+            after = screening.answer(self.study.slug, row.key, said)
+            self.ages[person] = age
+            assert (after.state == "screened") == (age == "17")
+
+    @rule(person=people)
+    def ask_for_a_seat_again(self, person):
+        if person == -1:
+            return
+        state = self.state(person)
+        open_seats = Seat.objects.filter(protocol__study=self.study, holder=None).count()
+        late = self.study.participants.filter(state="active", expires_at__lt=timezone.now()).count()
+        after = enrolment.try_again(Participant.objects.get(pk=person))
+        lucky = state == "full" and not self.closed and (open_seats or late)
+        assert after.state == ("active" if lucky else state)
+
     @rule(person=people, choice=CHOICES)
     def answer(self, person, choice):
         if person == -1 or (state := self.state(person)) == "full":
@@ -72,6 +112,8 @@ class Life(RuleBasedStateMachine):
         if len(given) == COMPARISONS:
             return
         refused = GONE.get(state, refusals.Closed if self.closed else None)
+        if refused is None and person not in self.ages:
+            refused = refusals.NotCurrent  # the age is asked first
         if refused:
             with pytest.raises(refused):
                 self.cast(person, len(given), choice)
@@ -141,6 +183,10 @@ class Life(RuleBasedStateMachine):
             stored = list(row.votes.order_by("sequence").values_list("choice", flat=True))
             assert stored == ([None] * len(given) if row.state == "withdrawn" else given)
             assert bool(row.code) == (row.finished_at is not None or row.seat_id is None)
+            if row.state == "screened":
+                assert self.ages[person] == "17" and not row.trials.exists()
+            said = list(Answer.objects.filter(participant=row).values_list("value", flat=True))
+            assert said == ([self.ages[person]] if person in self.ages and row.state != "withdrawn" else [])
             if row.state == "active":
                 assert len(given) < row.trials_count
 
