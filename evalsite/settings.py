@@ -23,6 +23,8 @@ REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
 DEVICE = env.str("EVALSITE_DEVICE", default="")  # "" is CUDA where there is one, else the CPU
 LEASE_SECONDS = env.int("EVALSITE_LEASE_SECONDS", default=60)  # a silent worker loses its chunk after this
 CHUNK_SECONDS = env.float("EVALSITE_CHUNK_SECONDS", default=30.0)  # work planned into one chunk
+UPLOAD_FILES = env.int("EVALSITE_UPLOAD_FILES", default=20_000)  # in an uploaded zip of images
+UPLOAD_BYTES = env.int("EVALSITE_UPLOAD_BYTES", default=4 * 2**30)  # of it when unpacked
 RECONCILE_SECONDS = env.float("EVALSITE_RECONCILE_SECONDS", default=15.0)
 
 # --- Django -----------------------------------------------------------------------------------

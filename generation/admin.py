@@ -1,5 +1,6 @@
 """The researcher's pages about images: models, experiments with their progress, and the gallery of pairs."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -18,8 +19,8 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from generation import control, costs, planning, progress, tasks
-from generation.forms import ExperimentForm, ModelForm, PresetForm
+from generation import claims, control, costs, planning, progress, tasks
+from generation.forms import ExperimentForm, ImportForm, ModelForm, PresetForm
 from generation.gallery import PairAdmin
 from generation.models import Experiment, ImageModel, Pair
 
@@ -39,6 +40,7 @@ COLOURS = {
     "cancelled": "danger",
 }
 
+MOST_SUBJECTS = 10_000  # labels and prompts are counted so far
 PLANNED = [
     "items_words",
     "steps_list",
@@ -94,7 +96,7 @@ class ExperimentAdmin(CheckedAgain):
     list_display = ["name", "state_word", "images_done", "steps_list", "created"]
     view_on_site = False
     search_fields = ["name"]
-    actions_list = ["from_a_preset"]
+    actions_list = ["from_a_preset", "import_images"]
     change_form_outer_before_template = "admin/generation/experiment/progress.html"
 
     fieldsets = [
@@ -163,6 +165,22 @@ class ExperimentAdmin(CheckedAgain):
         }
         return TemplateResponse(request, "admin/generation/experiment/preset.html", context)
 
+    @action(description="Import images", url_path="import", permissions=["add"])
+    def import_images(self, request: HttpRequest) -> HttpResponse:
+        """Take a zip of images made elsewhere."""
+        form = ImportForm(request.POST or None, request.FILES or None)
+        if form.is_valid() and (made := form.take(cast(User, request.user))) is not None:
+            tasks.start(made)
+            pairs = Pair.objects.filter(experiment=made).count()
+            messages.info(request, f"{pairs:,} pairs are taken; they are being scored.")
+            return redirect(made.get_absolute_url())
+        context = self.admin_site.each_context(request) | {
+            "title": "Images made elsewhere",
+            "form": form,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/generation/experiment/import.html", context)
+
     def progress(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of an experiment's page that changes while it runs."""
         experiment = get_object_or_404(Experiment, pk=pk)
@@ -206,24 +224,26 @@ class ExperimentAdmin(CheckedAgain):
     @display(description="Items")
     def items_words(self, experiment: Experiment) -> str:
         drawn = experiment.items.aggregate(
-            items=models.Count("id"),
-            seeds=models.Count("seed", distinct=True),
-            first=models.Min("seed"),
-            last=models.Max("seed"),
-            model=models.Min("model__name"),
+            items=models.Count("id"), first=models.Min("seed"), last=models.Max("seed")
         )
-        labels, prompts = (
-            experiment.items.exclude(**{what: nothing}).values(what).distinct().count()
-            for what, nothing in (("label", None), ("prompt", ""))
+        kinds = (
+            experiment.items.values("model__name", "label", "prompt")
+            .distinct()
+            .values_list("model__name", flat=True)
         )
-        parts = [
-            f"{count} {word}{'s' * (count != 1)}"
-            for count, word in ((labels, "label"), (prompts, "prompt"), (drawn["seeds"], "seed"))
-            if count
-        ]
-        return (
-            f"{drawn['items']} of {drawn['model']}: {' × '.join(parts)} ({drawn['first']} to {drawn['last']})"
+        subjects = Counter(kinds[:MOST_SUBJECTS])
+        of = ", ".join(
+            f"{model} ({count} label{'s' * (count != 1)} or prompt{'s' * (count != 1)})"
+            if count > 1
+            else model
+            for model, count in subjects.items()
         )
+        seeds = (
+            f"seed {drawn['first']}"
+            if drawn["first"] == drawn["last"]
+            else f"seeds {drawn['first']} to {drawn['last']}"
+        )
+        return f"{drawn['items']:,} of {of}, {seeds}"
 
     @display(description="Guidance scale")
     def guidance_words(self, experiment: Experiment) -> str:
@@ -259,10 +279,17 @@ def _progress_context(experiment: Experiment) -> dict[str, Any]:
         "colour": COLOURS[now.word],
         "ahead": progress.ahead_of(experiment) if now.word == "waiting" else [],
         "workers": list(experiment.chunks.filter(lease__isnull=False).order_by("id")[:20]),
-        "preview": Pair.objects.filter(experiment=experiment)
-        .select_related("item__model", "baseline", "treatment__condition")
-        .order_by("-id")[:6],
+        "preview": _newest(experiment),
     }
+
+
+def _newest(experiment: Experiment) -> list[Pair]:
+    """A few pairs of the chunk that was made last; looking for the newest among all pairs takes long."""
+    last = experiment.chunks.filter(made_at__isnull=False).order_by("-made_at").first()
+    if last is None:
+        return []
+    pairs = Pair.objects.filter(item__in=claims.chunk_items(last), steps=last.steps)
+    return list(pairs.select_related("item__model", "baseline", "treatment__condition").order_by("-id")[:6])
 
 
 def _words(recipe: dict[str, Any]) -> str:

@@ -5,16 +5,19 @@ from dataclasses import replace
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import User
+from django.db import IntegrityError
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from generation import catalogue, planning, presets
+from generation import catalogue, importing, planning, presets, uploads
 from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, seeds, whole
 from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
@@ -249,6 +252,43 @@ class PresetForm(forms.Form):
             except NotAllowed as error:
                 self.add_error(error.parameter if error.parameter in self.fields else None, str(error))
         return cleaned
+
+
+class ImportForm(forms.Form):
+    """Asks for a zip of images made elsewhere."""
+
+    name = forms.CharField(
+        max_length=importing.LONGEST_NAME,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Of the experiment that the images become.",
+    )
+    file = forms.FileField(
+        label="Zip of the images",
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="Of a folder that manage.py generate made, or of one that holds a folder “baseline” and "
+        "others beside it with equally named files, whose names become the conditions’. PNG, JPEG or WebP; "
+        "8-bit RGB or grey; the pictures of a pair of one size.",
+    )
+    steps = forms.IntegerField(
+        label="Denoising steps",
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Those that the baseline took; results name them. Empty for a folder of manage.py "
+        "generate, which says it, or where it means nothing (1 is noted).",
+    )
+
+    def take(self, owner: User) -> Experiment | None:
+        """The experiment made of the upload; None where the form now says what is wrong."""
+        asked = self.cleaned_data
+        try:
+            return uploads.import_zip(asked["file"], asked["name"], steps=asked["steps"], owner=owner)
+        except importing.BadImages as error:
+            self.add_error("file", str(error).splitlines())
+        except NotAllowed as error:
+            self.add_error(error.parameter if error.parameter in self.fields else None, str(error))
+        except IntegrityError:  # a second click
+            self.add_error("name", "There is an experiment of this name already: choose another.")
+        return None
 
 
 def subjects_of(model: ImageModel, text: str) -> Sequence[planning.Subject]:

@@ -147,19 +147,19 @@ def read(folder: Path, steps: int | None = None) -> Found:
         found = _read_plain(folder, steps)
     pairs = len(found.items) * (len(found.recipes) - 1)
     if pairs > MOST_PAIRS:
-        raise BadImages([f"{folder}: {pairs:,} pairs; at most {MOST_PAIRS:,} are taken: split it."])
+        raise BadImages([f"{folder.name}: {pairs:,} pairs; at most {MOST_PAIRS:,} are taken: split it."])
     return found
 
 
 def _read_plain(folder: Path, steps: int) -> Found:
     faults = []
-    there = sorted(path for path in folder.iterdir() if not _left_aside(path))
+    there = sorted(path for path in folder.iterdir() if not left_aside(path.name))
     folders = {path.name: path for path in there if path.is_dir()}
     faults += [f"{path.name}: lies beside the folders: remove it." for path in there if not path.is_dir()]
     if BASELINE not in folders or len(folders) < 2:
         others = f" There are: {', '.join(list(folders)[:MOST_SHOWN])}." if folders else ""
         raise BadImages(
-            [f"{folder}: needs {MANIFEST}, or a folder {BASELINE} and at least one beside it.{others}"]
+            [f"The folder must hold {MANIFEST}, or a folder {BASELINE} and at least one beside it.{others}"]
         )
     names = [BASELINE, *(name for name in folders if name != BASELINE)]
     faults += [
@@ -178,7 +178,7 @@ def _read_plain(folder: Path, steps: int) -> Found:
     ]
     faults += _strange_names(every)
     if not every and not faults:
-        faults.append(f"{folder}: its folders hold no pictures.")
+        faults.append("No folder holds a picture.")
     if faults:
         raise BadImages(faults)
     return Found(
@@ -194,7 +194,7 @@ def _read_plain(folder: Path, steps: int) -> Found:
 def _picture_names(folder: Path, faults: list[str]) -> set[str]:
     found = set()
     for path in sorted(folder.iterdir()):
-        if _left_aside(path):
+        if left_aside(path.name):
             continue
         if path.is_file() and path.suffix.lower() in FORMATS:
             found.add(path.name)
@@ -218,7 +218,7 @@ def _read_generated(folder: Path) -> Found:
     try:
         entries = read_manifest(folder)
     except BadFolder as error:
-        raise BadImages([str(error)]) from error
+        raise BadImages([str(error).replace(f"{folder}/", "")]) from error
     try:
         found = _of_entries(folder, entries)
     except NotAllowed as error:
@@ -316,12 +316,13 @@ def _stray(folder: Path, entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"{path.name}: is not in {MANIFEST}: remove it."
         for path in sorted(folder.iterdir())
-        if path.name not in expected and not _left_aside(path)
+        if path.name not in expected and not left_aside(path.name)
     ]
 
 
-def _left_aside(path: Path) -> bool:
-    return path.name.startswith(".") or path.name in _LEFT_ASIDE
+def left_aside(name: str) -> bool:
+    """Whether a file or folder of this name is none of the researcher's."""
+    return name.startswith(".") or name in _LEFT_ASIDE
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

@@ -314,7 +314,7 @@ def test_twenty_faults_are_listed_and_the_others_counted(lab):
         (lambda f: (f / "ours").rename(f / ("x" * 101)), "at most 100 printable"),
         (lambda f: (f / "ours").rename(f / "a\nb"), "printable"),
         (lambda f: [save(f / s / "2.jpg", pixels()) for s in ("baseline", "ours", "theirs")], "same name"),
-        (lambda f: [p.unlink() for p in f.glob("*/*")], "hold no pictures"),
+        (lambda f: [p.unlink() for p in f.glob("*/*")], "No folder holds a picture"),
         (lambda f: f.rename(f.parent / "elsewhere"), "no such folder"),
     ],
 )
