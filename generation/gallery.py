@@ -3,17 +3,19 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
-from django.db.models import F, FilteredRelation, Prefetch, Q, QuerySet
+from django.core.paginator import Paginator
+from django.db.models import F, FilteredRelation, Func, Prefetch, Q, QuerySet
 from django.db.models.expressions import OrderBy
 from django.http import FileResponse, Http404, HttpRequest
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
+from django.utils.functional import cached_property
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
@@ -23,11 +25,13 @@ from unfold.decorators import action, display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from generation.models import Image, Pair, Score
+from generation.models import Condition, Experiment, Image, Pair, Score
 from generation.scoring.names import METRICS
 from generation.storage import image_file
 
 THUMBNAIL, LARGE = 96, 384  # pixels of the page
+MOST_LISTED = 25_000  # pairs; filters show the others
+MOST_OFFERED = 500  # experiments or treatments in a filter
 SIDES = ("treatment", "baseline")
 LONGEST_REASON = Pair._meta.get_field("excluded").max_length
 
@@ -70,6 +74,45 @@ class BetweenScores(RangeNumericListFilter):
         return queryset
 
 
+class OfExperiment(DropdownFilter):
+    title = "experiment"
+    parameter_name = "experiment"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in Experiment.objects.values_list("pk", "name")[:MOST_OFFERED]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        chosen = self.value() or ""
+        return queryset.filter(experiment=chosen) if re.fullmatch("[0-9]{1,18}", chosen) else queryset
+
+
+class AtSteps(DropdownFilter):
+    title = "steps"
+    parameter_name = "steps"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        # From the experiments' plans: looking through a million pairs for them takes long.
+        plans = _experiments(request).annotate(each=Func(F("steps"), function="unnest"))
+        return [(str(n), str(n)) for n in sorted(set(plans.values_list("each", flat=True).distinct()))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        chosen = self.value() or ""
+        return queryset.filter(steps=chosen) if re.fullmatch("[0-9]{1,9}", chosen) else queryset
+
+
+class OfTreatment(DropdownFilter):
+    title = "treatment"
+    parameter_name = "treatment"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        treatments = Condition.objects.filter(experiment__in=_experiments(request), position__gt=0)
+        names = treatments.order_by("name").values_list("name", flat=True).distinct()[:MOST_OFFERED]
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(treatment__condition__name=self.value()) if self.value() else queryset
+
+
 class Excluded(DropdownFilter):
     title = "exclusion"
     parameter_name = "out"
@@ -81,6 +124,14 @@ class Excluded(DropdownFilter):
         if self.value() in ("no", "yes"):
             return queryset.filter(excluded="") if self.value() == "no" else queryset.exclude(excluded="")
         return queryset
+
+
+class FirstPages(Paginator):
+    """Pages of the first pairs: a gallery is looked at, not read to its end, and counting all takes long."""
+
+    @cached_property
+    def count(self) -> int:
+        return cast(QuerySet, self.object_list).order_by()[:MOST_LISTED].count()
 
 
 class ReasonForm(ActionForm):
@@ -99,16 +150,10 @@ class PairAdmin(ModelAdmin):
 
     list_display = ["pictures", "item_words", "steps", "condition", "scores_list", "experiment", "excluded"]
     list_display_links = ["item_words"]
-    list_filter = [
-        ("experiment", admin.RelatedOnlyFieldListFilter),
-        "steps",
-        "treatment__condition__name",
-        ByScore,
-        BetweenScores,
-        Excluded,
-    ]
+    list_filter = [OfExperiment, AtSteps, OfTreatment, ByScore, BetweenScores, Excluded]
     list_select_related = ["experiment", "item__model", "baseline", "treatment__condition"]
     list_per_page = 25
+    paginator = FirstPages
     list_filter_submit = True
     show_full_result_count = False
     readonly_fields = ["large_pictures", "item_words", "steps", "condition", "scores_list", "experiment"]
@@ -185,14 +230,14 @@ class PairAdmin(ModelAdmin):
 
 
 def order(chosen: str | None) -> list[OrderBy]:
-    """The order that a choice of `ByScore` stands for; pairs without a score come last. Empty for none."""
+    """The order that a choice of `ByScore` stands for; empty for none."""
     if (read := _read(chosen)) is None:
         return []
-    return [F("by_score").desc(nulls_last=True) if read[2] == "high" else F("by_score").asc(nulls_last=True)]
+    return [F("by_score").desc() if read[2] == "high" else F("by_score").asc()]
 
 
 def with_score(pairs: QuerySet[Pair], chosen: str | None) -> QuerySet[Pair]:
-    """The pairs with the chosen score as `by_score`, by a join that an index serves."""
+    """The pairs that have the chosen score, with it as `by_score`; the index on scores serves their order."""
     if (read := _read(chosen)) is None:
         return pairs
     name, side, _ = read
@@ -202,9 +247,17 @@ def with_score(pairs: QuerySet[Pair], chosen: str | None) -> QuerySet[Pair]:
     for number, relation in enumerate(relations):
         of_metric = Q(**{f"{relation}__metric": name, f"{relation}__version": METRICS[name].version})
         pairs = pairs.annotate(**{f"score{number}": FilteredRelation(relation, condition=of_metric)})
+        pairs = pairs.filter(**{f"score{number}__isnull": False})  # an inner join can begin at the index
     if side == "gain":
         return pairs.annotate(by_score=F("score0__value") - F("score1__value"))
     return pairs.annotate(by_score=F("score0__value"))
+
+
+def _experiments(request: HttpRequest) -> QuerySet[Experiment]:
+    """The experiment that is chosen, else all."""
+    chosen = request.GET.get("experiment", "")
+    found = Experiment.objects.all()
+    return found.filter(pk=chosen) if re.fullmatch("[0-9]{1,18}", chosen) else found
 
 
 def _read(chosen: str | None) -> tuple[str, str, str] | None:

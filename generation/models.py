@@ -270,6 +270,7 @@ class Score(models.Model):
                 fields=["pair", "metric", "version"], name="score_once_a_pair", condition=Q(image=None)
             ),
         ]
+        indexes = [models.Index(fields=["metric", "version", "value"], name="score_order")]
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value:.4g}"
