@@ -100,7 +100,7 @@ class ExperimentAdmin(CheckedAgain):
     change_form_outer_before_template = "admin/generation/experiment/progress.html"
 
     fieldsets = [
-        (None, {"fields": ["name", "model", "subjects", "seeds", "steps"]}),
+        (None, {"fields": ["name", "model", "subjects", "seeds", "items_file", "steps"]}),
         ("The treatment: SE2P", {"fields": ["gamma", "rho", "offset", "predictor_noise"]}),
         ("More conditions and settings", {"fields": ["controls", "spacing", "guidance"]}),
     ]

@@ -17,7 +17,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from generation import catalogue, importing, planning, presets, uploads
+from generation import catalogue, importing, item_files, planning, presets, uploads
 from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, seeds, whole
 from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
@@ -78,6 +78,14 @@ class ExperimentForm(forms.ModelForm):
         initial="0:10",
         widget=UnfoldAdminTextInputWidget,
         help_text="0:10 is 0 to 9; several can be joined by commas. Each label or prompt gets every seed.",
+    )
+    items_file = forms.FileField(
+        label="Or a file of items",
+        required=False,
+        widget=UnfoldAdminFileFieldWidget,
+        help_text="Instead of the labels or prompts above: a text with one a line, or a CSV whose first line "
+        "names its columns (prompt, label, seed, negative_prompt). With a column of seeds, the seeds above "
+        "are not used.",
     )
     steps = forms.CharField(
         label="Denoising steps",
@@ -178,7 +186,9 @@ class ExperimentForm(forms.ModelForm):
             value = cleaned.get(parameter)
             if value is not None and value not in ALLOWED[parameter]:
                 self.add_error(parameter, str(NotAllowed(parameter, value, ALLOWED[parameter])))
-        if "model" in cleaned:
+        if cleaned.get("items_file"):
+            self._read_items(cleaned)
+        elif "model" in cleaned:
             try:
                 cleaned["subjects"] = subjects_of(cleaned["model"], cleaned.get("subjects", ""))
             except NotAllowed as error:
@@ -190,6 +200,19 @@ class ExperimentForm(forms.ModelForm):
                 self.add_error(error.parameter if error.parameter in self.fields else None, str(error))
         return cleaned
 
+    def _read_items(self, cleaned: dict[str, Any]) -> None:
+        """The items of the file, as `part`."""
+        if cleaned.get("subjects", "").strip():
+            self.add_error("items_file", "Either a file or labels and prompts above: empty one of them.")
+        elif "model" in cleaned and "seeds" in cleaned:
+            file = cleaned["items_file"]
+            try:
+                cleaned["part"] = item_files.part(file.read(), file.name, cleaned["model"], cleaned["seeds"])
+            except item_files.BadRows as error:
+                self.add_error("items_file", str(error).splitlines())
+            except NotAllowed as error:
+                self.add_error("items_file", str(error))
+
     def _plan(self, cleaned: dict[str, Any]) -> planning.Plan:
         own = {name: cleaned[name] for name in ("gamma", "rho", "offset", "predictor_noise")}
         recipes = [planning.BASELINE, Recipe(sampler=Sampler.SE2P, **own)]
@@ -198,7 +221,10 @@ class ExperimentForm(forms.ModelForm):
             recipes = [replace(recipe, spacing=Spacing(spacing)) for recipe in recipes]
         return planning.Plan(
             name=cleaned["name"],
-            parts=[planning.crossed(cleaned["model"], cleaned["subjects"], cleaned["seeds"])],
+            parts=[
+                cleaned.get("part")
+                or planning.crossed(cleaned["model"], cleaned["subjects"], cleaned["seeds"])
+            ],
             steps=cleaned["steps"],
             recipes=recipes,
             guidance=cleaned["guidance"],

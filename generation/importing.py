@@ -20,7 +20,7 @@ from generation.conditions import NotAllowed, Range
 from generation.engine.folder import MANIFEST, BadFolder, read_manifest
 from generation.models import Chunk, Condition, Experiment, Image, ImageModel, Item, Pair
 from generation.pictures import FORMATS, BadPicture, as_png, decode
-from generation.planning import LARGEST_CHUNK, LONGEST_NAME, MOST_PAIRS
+from generation.planning import LARGEST_CHUNK, LONGEST_NAME, MOST_PAIRS, Subject, check_subject
 from generation.scoring import names as metric_names
 from generation.sources import IMPORTED, MOST_CLASSES, BadModel, Family
 from generation.storage import keep
@@ -291,12 +291,9 @@ def _subject(entry: Mapping[str, Any]) -> dict[str, Any]:
     label = entry["label"]
     if label is not None and label not in LABELS:
         raise NotAllowed("label", label, LABELS)
-    return {
-        "seed": entry["seed"],
-        "label": label,
-        "prompt": _text(entry["prompt"]),
-        "negative_prompt": _text(entry["negative_prompt"]),
-    }
+    prompt, negative_prompt = _text(entry["prompt"]), _text(entry["negative_prompt"])
+    check_subject(Subject(label, prompt, negative_prompt))
+    return {"seed": entry["seed"], "label": label, "prompt": prompt, "negative_prompt": negative_prompt}
 
 
 def _text(found: Any) -> str:

@@ -25,6 +25,7 @@ from generation.sources import IMPORTED, Family
 
 MOST_PAIRS = 100_000
 LONGEST_NAME = Experiment._meta.get_field("name").max_length or 0
+LONGEST_PROMPT = 2000  # bytes, with its negative prompt; models read far fewer
 FIRST_CHUNK = 8  # items, until a rate was measured
 LARGEST_CHUNK = 256  # items; more would not be faster and would be lost at a time
 UNGUIDED = (Family.DDPM, Family.LDM)
@@ -99,6 +100,8 @@ class Plan:
     def _check_part(self, part: Part) -> None:
         if part.model.source.startswith(IMPORTED):
             raise NotAllowed("model", part.model, "one that can make images; this one's were imported")
+        for subject in {draw.subject for draw in part.draws}:
+            check_subject(subject)
         for draw in part.draws:
             check_seed(draw.seed)
         if self.guidance is not None:
@@ -127,6 +130,20 @@ class Plan:
     def evaluations(self, steps: int) -> int:
         """Model evaluations for one item under all conditions."""
         return sum(evaluations(condition) for condition in self.conditions(steps))
+
+
+def check_subject(subject: Subject) -> None:
+    """Raises NotAllowed for a text that the database can't keep, or not in an index."""
+    for name, text in (("prompt", subject.prompt), ("negative_prompt", subject.negative_prompt)):
+        if "\x00" in text:
+            raise NotAllowed(name, text.replace("\x00", "␀"), "text without null characters")
+    size = len((subject.prompt + subject.negative_prompt).encode())
+    if size > LONGEST_PROMPT:
+        raise NotAllowed(
+            "prompt",
+            subject.prompt,
+            f"at most {LONGEST_PROMPT:,} bytes with its negative prompt, not {size:,}",
+        )
 
 
 def _check_pairs(pairs: int) -> None:
