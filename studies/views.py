@@ -144,7 +144,10 @@ def either(get: View, post: View) -> View:
 
     @csrf_exempt  # the view for POST makes its own check
     def one(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponse:
-        return (post if request.method == "POST" else get)(request, slug=slug, **kwargs)
+        response = (post if request.method == "POST" else get)(request, slug=slug, **kwargs)
+        if response.status_code == WrongMethod.status:
+            response.headers["Allow"] = "GET, HEAD, POST"
+        return response
 
     return one
 

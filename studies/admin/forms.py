@@ -7,12 +7,12 @@ from django.db.models import Count
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from generation.models import Condition, Experiment, ImageModel, Pair
+from studies import drafts
 from studies import form as person_form
-from studies import protocol
 from studies.models import Block, FormQuestion, Question, Study
 
 WHOLE = "all"  # every comparison of an experiment
-TEXTS = {"consent": protocol.CONSENT, "instructions": protocol.INSTRUCTIONS, "debrief": protocol.DEBRIEF}
+TEXTS = {"consent": drafts.CONSENT, "instructions": drafts.INSTRUCTIONS, "debrief": drafts.DEBRIEF}
 MOST_EXPERIMENTS = 200  # offered, the newest first
 
 
@@ -99,7 +99,7 @@ class BlockForm(forms.ModelForm):
         experiment = Experiment.objects.get(pk=chosen.split(":")[0])
         cells = [
             cell
-            for cell in protocol.cells(experiment)
+            for cell in drafts.cells(experiment)
             if chosen
             in (f"{experiment.pk}:{WHOLE}", f"{experiment.pk}:{cell.model}:{cell.steps}:{cell.treatment}")
         ]
@@ -120,7 +120,7 @@ class BlockForm(forms.ModelForm):
         return said
 
 
-def _fill(block: Block, experiment: Experiment, cell: protocol.Cell) -> Block:
+def _fill(block: Block, experiment: Experiment, cell: drafts.Cell) -> Block:
     block.experiment = experiment
     block.model = ImageModel.objects.get(pk=cell.model)
     block.steps = cell.steps

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import display
 
-from studies import audit, exclusion, export, protocol, recruitment, results, seats
+from studies import audit, drafts, exclusion, export, protocol, recruitment, results, running, seats
 from studies.admin import results as results_page
 from studies.admin.forms import (
     BlockForm,
@@ -30,7 +30,7 @@ from studies.admin.recruit import LinksForm, links_csv
 from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
-SECONDS_A_TRIAL = protocol.SECONDS_A_TRIAL
+SECONDS_A_TRIAL = drafts.SECONDS_A_TRIAL
 
 
 class BlockInline(TabularInline):
@@ -90,7 +90,7 @@ class FormQuestionInline(StackedInline):
 
 
 def _editable(study: Study | None) -> bool:
-    return study is None or study.state in protocol.EDITABLE
+    return study is None or study.state in drafts.EDITABLE
 
 
 @admin.register(Study)
@@ -227,7 +227,7 @@ class StudyAdmin(ModelAdmin):
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Says what publishing does to how many, and does it when asked."""
         study = self._get(request, pk, "change")
-        wrong = protocol.problems(study)
+        wrong = drafts.problems(study)
         leaks: list = []
         if request.method == "POST" and not wrong:
             try:
@@ -238,7 +238,7 @@ class StudyAdmin(ModelAdmin):
                 address = request.build_absolute_uri(study.get_absolute_url())
                 messages.success(request, f"Published as {frozen}. People reach it at {address}")
                 return redirect("admin:studies_study_change", study.pk)
-        design = None if wrong else protocol.design_of(study)
+        design = None if wrong else drafts.design_of(study)
         context = {
             "problems": wrong,
             "leaks": leaks,
@@ -269,8 +269,8 @@ class StudyAdmin(ModelAdmin):
     @staticmethod
     def _change(request: HttpRequest, study: Study, state: str) -> HttpResponse:
         try:
-            study = protocol.change_state(study, state, request.user)
-        except protocol.NotAllowedNow as error:
+            study = running.change_state(study, state, request.user)
+        except running.NotAllowedNow as error:
             messages.error(request, str(error))
         else:
             messages.success(request, f"The study is {study.state} now.")
@@ -292,7 +292,7 @@ class StudyAdmin(ModelAdmin):
         form = UnblindForm(request.POST)
         if not form.is_valid():
             return self.results(request, pk, form)
-        protocol.unblind(study, request.user, form.cleaned_data["why"])
+        running.unblind(study, request.user, form.cleaned_data["why"])
         return redirect("admin:studies_results", study.pk)
 
     def votes(self, request: HttpRequest, pk: int) -> HttpResponseBase:

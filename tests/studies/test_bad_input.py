@@ -1,7 +1,9 @@
 """Whatever is sent: the right status, a page that says what to do, nothing written, never a 500."""
 
+import io
 import re
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.core.files.storage import default_storage
@@ -380,3 +382,102 @@ def test_an_error_of_the_site_says_that_answers_are_safe(monkeypatch):
 
     assert page.status_code == 500
     assert "Answers that were stored are safe" in page.content.decode()
+
+
+LOOKED_AT = ("", "instructions/", "trial/", "end/", "leave/", "left/", "screened/", "picture/x.png")
+SENT = ("join/", "again/", "begin/", "withdraw/")
+BOTH = ("questions/", "vote/x/")
+
+
+@pytest.mark.parametrize("page", LOOKED_AT)
+def test_a_page_to_look_at_takes_nothing(page):
+    person = Person(published(2)).start()
+    before = written()
+
+    for method in ("put", "patch", "delete", "post", "options"):
+        answer = getattr(person.client, method)(f"/s/{person.study.slug}/{page}")
+        assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+        assert "Nothing was stored" in answer.content.decode()
+    assert written() == before
+
+
+@pytest.mark.parametrize("page", SENT)
+def test_an_address_of_a_form_shows_nothing(page):
+    person = Person(published(2)).start()
+
+    for method in ("put", "patch", "delete", "get", "head"):
+        answer = getattr(person.client, method)(f"/s/{person.study.slug}/{page}")
+        assert (answer.status_code, answer["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("page", BOTH)
+def test_an_address_of_a_page_with_its_form_takes_nothing_else(page):
+    person = Person(published(2)).start()
+
+    for method in ("put", "patch", "delete"):
+        answer = getattr(person.client, method)(f"/s/{person.study.slug}/{page}")
+        assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD, POST")
+
+
+@pytest.mark.parametrize(("size", "status"), [(1_000_000, 413), (10_000_000, 413), (500, 400), (0, 400)])
+def test_a_body_of_unknown_length(size, status):
+    person = Person(published(2)).start()
+    sent = {"wsgi.input": io.BytesIO(b"x" * size), "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+
+    answer = person.client.generic("POST", person.action, b"", "application/x-www-form-urlencoded", **sent)
+
+    assert answer.status_code == status
+    assert "Nothing was stored" in answer.content.decode()
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "١٢", "9" * 30, "1.5"])
+def test_a_length_that_is_no_number(length):
+    person = Person(published(2)).start()
+
+    answer = person.client.generic(
+        "POST", person.action, b"", "application/x-www-form-urlencoded", CONTENT_LENGTH=length
+    )
+
+    assert answer.status_code == 400
+
+
+MEASURED = ("rt_ms", "hidden_ms", "viewport_width", "pixel_ratio", "shown_width", "image_errors")
+STRANGE = ("9" * 5000, "-" + "9" * 400, "1e999", "nan", "\0", "a\0b", "\ud800", "٣" * 300, "x" * 4000, "=1+1")
+FORM = "application/x-www-form-urlencoded"
+
+
+def encoded(said: dict[str, str]) -> str:
+    return urlencode(said, errors="surrogatepass")
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_can_not_have_been_measured_is_left_out_and_costs_no_vote(name):
+    person = Person(published(len(STRANGE))).start()
+
+    for value in STRANGE:
+        person.page = person.client.get(person.home, follow=True)
+        said = person.fields() | {"choice": "left", name: value}
+        assert person.client.post(person.action, encoded(said), content_type=FORM).status_code == 303
+
+    assert set(person.row.votes.values_list(name, flat=True)) == {None}
+
+
+def test_a_strange_choice_is_refused():
+    person = Person(published(2)).start()
+
+    for value in STRANGE:
+        said = encoded(person.fields() | {"choice": value})
+        assert person.client.post(person.action, said, content_type=FORM).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["link", "PROLIFIC_PID", "STUDY_ID", "SESSION_ID"])
+def test_strange_values_in_the_address_never_break_the_site(name):
+    study = published(2, entry="prolific")
+
+    for value in STRANGE:
+        said = encoded({"PROLIFIC_PID": "p1"} | {name: value})
+        client = Client()
+        page = client.get(f"/s/{study.slug}/?{said}")
+        sent = client.post(f"/s/{study.slug}/join/", said, content_type=FORM)
+        assert page.status_code in (200, 400, 404)
+        assert sent.status_code in (303, 400, 404, 409)

@@ -1,0 +1,146 @@
+"""Making a study: a draft over the pairs of an experiment, and what must be right before it is published."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from generation.models import Experiment
+from studies import audit, form, seats
+from studies.blinding import Finding
+from studies.models import Block, Question, Study
+
+QUESTION = "Which picture looks better?"
+CONSENT = """\
+You will see pairs of pictures made by a computer and say for each pair which one you like better.
+
+- It takes about **{minutes} min**. There are {trials} pairs.
+- We store your answers, when you gave them and how long each took, the size of your screen, whether the page
+  was hidden, and pictures that did not arrive. We do not ask for your name.
+- You may stop at any time by closing the page. A link below the pages that follow takes your answers back.
+"""
+INSTRUCTIONS = """\
+You see two pictures side by side. Choose the one that looks better to you.
+
+- There is no right or wrong answer: your first impression counts.
+- Each answer is final; the next pair comes at once.
+"""
+DEBRIEF = """\
+Thank you. Your answers help to find out whether a new way of making pictures makes better ones.
+"""
+SECONDS_A_TRIAL = 6
+# A paused study can be changed; what was changed holds once it is published as the next version.
+EDITABLE = (Study.State.DRAFT, Study.State.PAUSED)
+
+
+def create(
+    *,
+    title: str,
+    slug: str,
+    experiment: Experiment,
+    comparisons: int | None = None,
+    people: int = 33,
+    owner: Any = None,
+    questions: Sequence[str] = (QUESTION,),
+    **fields: Any,
+) -> Study:
+    """A draft with a block for each model, number of steps and treatment of an experiment.
+
+    comparisons: per person and block; None is 25, or as many pairs as there are, if fewer.
+    fields: any other field of Study; consent, instructions and debrief have texts that fit.
+    """
+    with transaction.atomic():
+        study = Study(title=title, slug=slug, people=people, owner=owner, **fields)
+        study.instructions = study.instructions or INSTRUCTIONS
+        study.debrief = study.debrief or DEBRIEF
+        blocks = [
+            Block(
+                study=study, position=position, experiment=experiment, model_id=cell.model, steps=cell.steps,
+                baseline_id=cell.baseline, treatment_id=cell.treatment,
+                comparisons=comparisons or min(25, cell.pairs),
+            )
+            for position, cell in enumerate(cells(experiment))
+        ]  # fmt: skip
+        study.consent = study.consent or CONSENT
+        study.save()
+        Block.objects.bulk_create(blocks)
+        Question.objects.bulk_create(
+            Question(study=study, position=position, text=text) for position, text in enumerate(questions)
+        )
+        audit.record(study, owner, "created")
+    return study
+
+
+class NotPublishable(Exception):
+    """What stands in the way, one sentence for each thing."""
+
+    def __init__(self, problems: Sequence[str], leaks: Sequence[Finding] = ()) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = list(problems)
+        self.leaks = list(leaks)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What can be one block: a model, a number of steps and a treatment of an experiment."""
+
+    model: int
+    model_name: str
+    steps: int
+    baseline: int
+    treatment: int
+    treatment_name: str
+    pairs: int
+
+
+def cells(experiment: Experiment) -> list[Cell]:
+    """The comparisons that an experiment has pairs for, in the order of model, steps and condition."""
+    found: Counter[tuple[Any, ...]] = Counter()
+    rows = experiment.pairs.filter(excluded="").values_list(
+        "item__model", "item__model__name", "steps", "baseline__condition", "treatment__condition",
+        "treatment__condition__name", "treatment__condition__position",
+    )  # fmt: skip
+    found.update(rows.iterator())
+    in_order = sorted(found.items(), key=lambda cell: (cell[0][1], cell[0][2], cell[0][6]))
+    return [
+        Cell(model, model_name, steps, baseline, treatment, name, count)
+        for (model, model_name, steps, baseline, treatment, name, _), count in in_order
+    ]
+
+
+def design_of(study: Study) -> seats.Design:
+    """The design with the pairs that are there now. Raises seats.NotEnoughPairs."""
+    return seats.Design(
+        blocks=tuple(
+            seats.BlockDesign(
+                tuple(block.pairs().order_by("id").values_list("id", flat=True)), block.comparisons
+            )
+            for block in study.blocks.all()
+        ),
+        questions=study.questions.count(),
+        same_for_all=study.assignment == Study.Assignment.SAME,
+        practice=study.practice,
+        catches=study.catches,
+        repeats=study.repeats,
+    )
+
+
+def problems(study: Study) -> list[str]:
+    """What has to be put right before the study can be published, apart from leaks."""
+    found = []
+    if study.state not in EDITABLE:
+        found.append(f"The study is {study.state}; only a draft or a paused study can be published.")
+    if not study.blocks.exists():
+        found.append("There is no block: add a comparison over the pairs of an experiment.")
+    if not study.questions.exists():
+        found.append("There is no question: add at least one.")
+    for question in study.form_questions.all():
+        found += [f"“{question.text}”: {sentence}" for _, sentence in form.faults(question.asked())]
+    if not found:
+        try:
+            design_of(study)
+        except seats.NotEnoughPairs as error:
+            found.append(f"{error}.")
+    return found
