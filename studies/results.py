@@ -10,20 +10,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from django.db import connection
-from django.db.models import Count, F, Q, QuerySet
-from psycopg import sql
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from generation.models import ImageModel
-from studies.columns import VOTES, VOTES_FROM
-from studies.models import Kind, Mode, Participant, Shows, Study, Trial, Vote
+from studies import arrays
+from studies.models import Kind, Mode, Participant, Shows, Study, Trial
 from studies.snapshot import snapshot
-from studies.statistics import analysis, table
+from studies.statistics import analysis
 from studies.statistics.analysis import NotAnalysable, Options
 from studies.statistics.dropout import LEFT, RIGHT, Stand, dropout
 from studies.statistics.votes import Series, Votes
 
-READ = ("participant", "item", "left", "right", "choice", "cluster", "kind", "mode", "rt_ms", "state")
 UNITS = {ImageModel.Takes.LABELS: "class", ImageModel.Takes.PROMPTS: "prompt"}
 GONE = (Participant.State.EXPIRED, Participant.State.WITHDRAWN, Participant.State.EXCLUDED)
 
@@ -64,11 +61,15 @@ class Place:
 
 def counts(study: Study) -> Counts:
     """How many came, finished, left, and how many votes there are (practice included)."""
-    states = dict(
-        study.participants.filter(mode=Mode.LIVE).values_list("state").annotate(Count("pk")).order_by()
+    rows = list(
+        study.participants.filter(mode=Mode.LIVE)
+        .values_list("state")
+        .annotate(Count("pk"), Sum("votes_count"))
+        .order_by()
     )
-    votes = Vote.objects.filter(participant__study=study, mode=Mode.LIVE, choice__isnull=False).count()
-    return Counts(wanted=study.people, votes=votes, **states)
+    # The votes of who withdrew are erased.
+    votes = sum(cast for state, _, cast in rows if state != Participant.State.WITHDRAWN)
+    return Counts(wanted=study.people, votes=votes, **{state: n for state, n, _ in rows})
 
 
 def progress(studies: QuerySet[Study]) -> QuerySet[Study]:
@@ -111,26 +112,25 @@ def places(study: Study) -> list[Place]:
 
 def votes_of(study: Study) -> Votes | None:
     """The study's live and pilot votes, practice, catch and repeats included; None where there is none."""
-    by_name = {column.name: column.expression for column in VOTES}
-    wanted = {name: by_name[name] for name in READ} | {"block": by_name["block"]}
     where = places(study)
-    if any(place.question for place in where):
-        wanted["block"] += f" || ' / ' || {by_name['question']}"
-    columns = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(sql.SQL(expression), sql.Identifier(name))
-        for name, expression in wanted.items()
+    asked = list(study.questions.values_list("pk", "text"))
+    names = arrays.Names(
+        blocks={
+            (block, question): place.name
+            for place in where
+            for block in place.blocks
+            for question, text in asked
+            if place.question in ("", text)
+        },
+        sides={
+            block: (place.baseline, treatment)
+            for place in where
+            for block, treatment in zip(place.blocks, place.treatments, strict=True)
+        },
     )
-    command = sql.SQL(
-        "COPY (SELECT {columns} FROM {joins} WHERE person.study_id = {study} AND vote.choice IS NOT NULL "
-        "AND vote.mode IN ('live', 'pilot') ORDER BY person.id, vote.sequence) "
-        "TO STDOUT (FORMAT csv, HEADER, ENCODING 'UTF8')"
-    ).format(columns=columns, joins=VOTES_FROM, study=sql.Literal(study.pk))
-    with connection.cursor() as cursor, cursor.copy(command) as rows:
-        content = b"".join(bytes(part) for part in rows)
-    if content.count(b"\n", 0, 100_000) < 2:
-        return None
+    votes = arrays.votes(study, names)
     series = {place.name: Series(place.model, place.question, place.steps) for place in where}
-    return replace(table.read(content), series=series)
+    return None if votes is None else replace(votes, series=series)
 
 
 def compute(study: Study) -> dict[str, Any]:

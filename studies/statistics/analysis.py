@@ -65,7 +65,8 @@ class Options:
     """How to analyse. margin: of equivalence around ½. modes: which votes count.
 
     baseline: a condition's name; None takes the block's own in `baselines`, else one named `baseline`, else
-    the first name sorted. units: what the column cluster holds, in words, by block. excluded: people who
+    the first name sorted. units: what the column cluster holds, in words, by block; where no items share
+    one, the item is the unit all the same. excluded: people who
     were left out by the protocol's rules before, with the reasons. completed: names of people who finished,
     where that is known. planned_people: asks for the confidence sequence that unplanned looks need.
     """
@@ -96,7 +97,7 @@ def analyze(votes: Votes, options: Options | None = None) -> dict[str, Any]:
     care = _Care(counted, broken)
     pilots = _pilots(votes, chosen)
     blocks = {
-        name: _block(_Block(rows, chosen.units.get(name, "cluster")), of_all, pilots.get(name), chosen, care)
+        name: _block(_Block(rows, chosen.units.get(name)), of_all, pilots.get(name), chosen, care)
         for name, rows, of_all in _by_block(kept, counted if broken else kept)
     }
     cells = [
@@ -228,15 +229,17 @@ def _check_counted(votes: Votes, counted: Votes, options: Options) -> None:
 class _Block:
     """The main votes of one block in dense codes, and its repeats."""
 
-    def __init__(self, votes: Votes, unit: str = "cluster") -> None:
+    def __init__(self, votes: Votes, unit: str | None = None) -> None:
         main = votes.only(votes.kind == MAIN)
         self.votes, self.main = votes, main
         self.person, self.n_people = codes(main.participant.codes)
         self.item, self.n_items = codes(main.item.codes)
-        self.unit = "item" if main.cluster is None else unit
         self.cluster, self.n_clusters = (
             (self.item, self.n_items) if main.cluster is None else codes(main.cluster.codes)
         )
+        self.unit = unit or "cluster"
+        if main.cluster is None or (unit and self.n_clusters == self.n_items):
+            self.unit = "item"
         present = np.zeros(len(main.conditions), bool)
         present[main.left] = present[main.right] = True
         to_local = np.cumsum(present) - 1

@@ -76,6 +76,24 @@ def test_the_page_and_analyze_on_the_votes_file_give_the_same_figures():
     assert close(shown, expected)
 
 
+def test_all_kinds_of_trials_and_several_questions_give_the_figures_of_the_votes_file():
+    study = voted(
+        published(
+            experiment=experiment(9), people=4, comparisons=4, practice=1, catches=2, repeats=1, blind=False,
+            questions=("Better?", "Sharper, or not?"),
+        )
+    )  # fmt: skip
+
+    shown = analysed(study)
+
+    votes = table.read(b"".join(export.votes_csv(study)))
+    blocks = dict.fromkeys(shown["blocks"], "item")
+    options = Options(completed=votes.people("finished"), planned_people=4, units=blocks)
+    assert shown["votes"]["catch"] == 8
+    assert len(blocks) == 2
+    assert close(shown, analyze(votes, options))
+
+
 def close(one, other) -> bool:
     """Equal to 1e-9, whatever the order of keys."""
     if isinstance(one, dict):

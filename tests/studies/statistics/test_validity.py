@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from studies.statistics import validity
 from studies.statistics.validity import agreement, rank_correlation, tie_threshold
 
 
@@ -91,3 +92,23 @@ def test_without_ties_no_threshold_is_needed():
     assert tie_threshold([1.0, -2.0, 0.5], [1, 0, 1]).threshold == 0.0
     with pytest.raises(ValueError, match="no votes"):
         tie_threshold([], [])
+
+
+def test_drawn_items_give_kendalls_tau_of_the_items_as_often_as_they_were_drawn():
+    rng = np.random.default_rng(3)
+    value, shares = rng.integers(0, 6, 12).astype(float), rng.integers(0, 5, (40, 12)) / 4
+    times = rng.multinomial(12, np.full(12, 1 / 12), 40)
+
+    by_signs, by_sorting = (validity._tau_drawn(value, shares, times, many) for many in (False, True))
+
+    assert by_signs == pytest.approx(by_sorting, nan_ok=True)
+
+
+def test_many_items_get_an_interval_as_wide_as_few_draws_can_tell(monkeypatch):
+    votes = study(5, items=150, people=20)
+    few = rank_correlation(*votes)
+    monkeypatch.setattr(validity, "MANY_ITEMS", 10)
+    many = rank_correlation(*votes)
+
+    assert few.tau == many.tau
+    assert many.high - many.low == pytest.approx(few.high - few.low, rel=0.3)
