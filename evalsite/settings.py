@@ -17,6 +17,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", default=False)  # served behind TLS: cookies are then sent over it only
 VAR = Path(env.str("EVALSITE_VAR", default=str(ROOT / "var")))  # everything the site writes
 IMAGE_ROOT = Path(env.str("EVALSITE_IMAGES", default=str(VAR / "images")))
+WEIGHTS = Path(env.str("EVALSITE_WEIGHTS", default=str(VAR / "weights")))  # weight files of metrics
 DATABASE_URL = env.str("DATABASE_URL", default="postgresql://localhost/evalsite")
 DATABASE_POOL = env.int("DATABASE_POOL", default=0)  # connections of a web process; 0: one a thread
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")

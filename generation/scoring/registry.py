@@ -1,7 +1,7 @@
 """Scores by the metrics' names: the one door to this package.
 
 A metric is a line in `names.py`, which says what it means, and one in a table here, which says how it is
-computed.
+computed; those of pyiqa are found by their names.
 """
 
 from collections import defaultdict
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generation.scoring import attributes, drift
-from generation.scoring.names import METRICS
+from generation.scoring import attributes, drift, names, quality
+from generation.scoring.weights import Weights, digest
 
 STARTER_CLIP = f"local-dir:{Path(__file__).resolve().parents[1] / 'starter' / 'clip-flowers-cifar'}"
 PIXELS = 2**22  # in one batch, so that memory stays bounded whatever the number of images
@@ -29,28 +29,80 @@ IMAGE_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "saturation": attributes.saturation,
     "clipped": attributes.clipped,
     "high_frequency": attributes.high_frequency,
+    "extremes": attributes.extremes,
 }
+NO_WEIGHTS = Weights(Path("weights"))  # a folder of the present one, where nothing else is said
 
 
 def image_scores(
-    images: Images, metrics: Sequence[str], *, device: str | None = None
+    images: Images, metrics: Sequence[str], *, device: str | None = None, weights: Weights = NO_WEIGHTS
 ) -> dict[str, list[float]]:
     """Each metric's value for each image, in the images' order.
 
     images: (H, W, 3) uint8, of any sizes. device: CUDA where there is one, else the CPU, if not given.
-    Raises ValueError for a metric that isn't one of images, and for an array that isn't an image.
+    Raises ValueError for a metric that isn't one of images, and for an array that isn't an image, and
+    Unavailable where a metric's weights are missing or the pictures are too small for it.
     """
     _must_be(metrics, "image")
     _must_be_images(images)
     device = device or _device()
+    judges = {name: quality.load(name, weights, device) for name in metrics if name not in IMAGE_FUNCTIONS}
     scores = {metric: [0.0] * len(images) for metric in metrics}
     for places in _batches(images):
-        batch = torch.from_numpy(np.stack([images[place] for place in places])).to(device)
-        pixels = batch.permute(0, 3, 1, 2).double() / 255
+        pixels = _tensor(images, places, device).double() / 255
         for metric in metrics:
-            for place, value in zip(places, IMAGE_FUNCTIONS[metric](pixels).tolist(), strict=True):
+            if metric in judges:
+                values = judges[metric].score(pixels.float())
+            else:
+                values = IMAGE_FUNCTIONS[metric](pixels).tolist()
+            for place, value in zip(places, values, strict=True):
                 scores[metric][place] = value
     return scores
+
+
+def reference_scores(
+    images: Images,
+    references: Images,
+    metrics: Sequence[str],
+    *,
+    device: str | None = None,
+    weights: Weights = NO_WEIGHTS,
+) -> dict[str, list[float]]:
+    """Each metric's value for each image beside the reference of its place, of the same size.
+
+    Images and errors are as in `image_scores`; sizes that differ are a ValueError.
+    """
+    _must_be(metrics, "reference")
+    _must_be_images([*images, *references])
+    for place, (image, reference) in enumerate(zip(images, references, strict=True)):
+        if image.shape != reference.shape:
+            raise ValueError(f"image {place} is {_size(image)} and its reference {_size(reference)}")
+    device = device or _device()
+    judges = {name: quality.load(name, weights, device) for name in metrics}
+    scores = {metric: [0.0] * len(images) for metric in metrics}
+    for places in _batches(images):
+        pixels, true = (_tensor(side, places, device).float() / 255 for side in (images, references))
+        for metric, judge in judges.items():
+            for place, value in zip(places, judge.score(pixels, true), strict=True):
+                scores[metric][place] = value
+    return scores
+
+
+def weights_of(
+    metric: str, *, weights: Weights = NO_WEIGHTS, clip: str = STARTER_CLIP, device: str | None = None
+) -> str:
+    """SHA-256 in hex of the weights that a metric is computed with; empty where there are none.
+
+    Several files' are joined by +; of an open_clip model that isn't in a folder, its name stands for it.
+    """
+    found = names.find(metric)
+    if found is not None and found.pyiqa:
+        return quality.load(metric, weights, device or _device()).weights
+    if metric in IMAGE_FUNCTIONS:
+        return ""
+    kind, _, folder = clip.partition(":")
+    files = sorted(Path(folder).glob("*.safetensors")) if kind == "local-dir" else []
+    return "+".join(digest(file) for file in files) or clip
 
 
 def pair_scores(
@@ -89,11 +141,20 @@ def _batches(images: Images) -> Iterator[list[int]]:
             yield places[start : start + most]
 
 
-def _must_be(metrics: Sequence[str], kind: str) -> None:
-    known = [name for name, metric in METRICS.items() if metric.kind == kind]
-    for metric in metrics:
-        if metric not in known:
-            raise ValueError(f"{metric} is no metric of one {kind}; there are {', '.join(known)}")
+def _tensor(images: Images, places: Sequence[int], device: str) -> Tensor:
+    """(B, 3, H, W) uint8 of the images at these places."""
+    return torch.from_numpy(np.stack([images[place] for place in places])).to(device).permute(0, 3, 1, 2)
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}×{image.shape[0]}"
+
+
+def _must_be(metrics: Sequence[str], kind: names.Kind) -> None:
+    for name in metrics:
+        if (metric := names.find(name)) is None or metric.kind != kind:
+            known = [m.name for m in (*names.METRICS.values(), *names.OTHERS.values()) if m.kind == kind]
+            raise ValueError(f"{name} is no metric of one {kind}; there are {', '.join(known)}")
 
 
 def _must_be_images(images: Images) -> None:

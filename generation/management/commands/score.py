@@ -1,0 +1,275 @@
+"""`manage.py score`: the scores of a folder of pictures, with no database and no broker."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from argparse import ArgumentTypeError
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from generation.engine.folder import MANIFEST, BadFolder, read_manifest
+from generation.scoring import names
+from generation.scoring.weights import Unavailable, Weights
+
+COLUMNS = ("item", "side", "metric", "value")
+RESULT = "scores.csv"
+BLOCK = 64  # pictures in memory, and as many again that are decoded ahead
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is scored together: one picture, or the baseline and a treatment of a generated folder."""
+
+    name: str
+    files: Mapping[str, Path]  # by side
+
+
+@dataclass
+class Failures:
+    """What couldn't be scored, by metric: how often, and why the first time."""
+
+    count: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    reason: dict[str, str] = field(default_factory=dict)
+
+    def add(self, metric: str, count: int, error: Exception) -> None:
+        self.count[metric] += count
+        self.reason.setdefault(metric, " ".join(str(error).split()) or type(error).__name__)
+
+
+class Command(BaseCommand):
+    help = (
+        f"Score a folder of pictures into its {RESULT}. Grey, 16-bit and transparent pictures are brought to "
+        "8-bit RGB (on white); a file that can't be read is refused by name; a metric that fails is left "
+        "out, and said. Needs no database."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("folder", metavar="DIR", help="made by `generate`, or any folder of pictures")
+        add(
+            "--metrics",
+            help=f"comma-separated; by default {','.join(names.DEFAULT)}, with a reference psnr,ssim",
+        )
+        add(
+            "--weights",
+            type=_named,
+            action="append",
+            default=[],
+            metavar="NAME=PATH",
+            help="a metric's own file",
+        )
+        add("--reference", metavar="DIR2", help="pictures of the same names, for full-reference metrics")
+        add("--device", default="", help="cuda where there is one, else cpu")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from generation.scoring.files import BadPicture
+
+        folder = Path(options["folder"])
+        try:
+            self._score(folder, options)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; nothing was written.") from None
+        except (BadPicture, BadFolder, Unavailable) as error:
+            raise CommandError(" ".join(str(error).split())) from error
+        except OSError as error:
+            raise CommandError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+    def _score(self, folder: Path, options: Mapping[str, Any]) -> None:
+        items = _items(folder)
+        references = _references(items, options["reference"])
+        asked = _metrics(options["metrics"], bool(references), any(len(item.files) > 1 for item in items))
+        weights = Weights(settings.WEIGHTS, dict(options["weights"]))
+        failures = Failures()
+        part = folder / f".{RESULT}.part"
+        try:
+            with part.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(COLUMNS)
+                rows = 0
+                for row in _rows(items, references, asked, weights, options["device"] or None, failures):
+                    writer.writerow(row)
+                    rows += 1
+            if not rows:
+                raise CommandError(next(iter(failures.reason.values())))
+            part.replace(folder / RESULT)
+        finally:
+            with suppress(FileNotFoundError):
+                part.unlink()
+        for metric, count in failures.count.items():
+            self.stderr.write(f"Note: {count} without {metric}: {failures.reason[metric]}")
+        self.stdout.write(f"{rows} scores of {len(items)} items in {folder / RESULT}.")
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, separator, path = text.partition("=")
+    if not separator or not path:
+        raise ArgumentTypeError(f"{text!r} is not NAME=PATH, such as niqe=niqe.mat")
+    if names.find(name) is None:
+        raise ArgumentTypeError(f"{name!r} is no metric")
+    return name, Path(path)
+
+
+def _items(folder: Path) -> list[Item]:
+    """Of a generated folder its items; of another one its pictures. Raises BadFolder and BadPicture."""
+    from generation.scoring.files import pictures_in
+
+    if (folder / MANIFEST).exists():
+        entries = read_manifest(folder)
+        if not entries:
+            raise BadFolder(f"{folder / MANIFEST} has no entries: run `generate` into this folder first.")
+        try:
+            return [Item(e["id"], {s: folder / name for s, name in e["images"].items()}) for e in entries]
+        except (KeyError, AttributeError) as error:
+            raise BadFolder(f"{folder / MANIFEST}: an entry has no images: run `generate` again.") from error
+    return [Item(path.name, {"": path}) for path in pictures_in(folder)]
+
+
+def _references(items: Sequence[Item], folder: str | None) -> dict[Path, Path]:
+    """The reference of each picture. Raises BadFolder where one has none."""
+    if not folder:
+        return {}
+    found = {path: Path(folder) / path.name for item in items for path in item.files.values()}
+    if lacking := [path.name for path in found.values() if not path.is_file()]:
+        raise BadFolder(
+            f"{folder} lacks {lacking[0]} ({len(lacking)} of {len(found)} pictures have no reference)."
+        )
+    return found
+
+
+def _metrics(text: str | None, reference: bool, pairs: bool) -> dict[names.Kind, list[str]]:
+    """What is asked, by kind. Raises CommandError."""
+    if text is None:
+        asked = ["psnr", "ssim"] if reference else [n for n in names.DEFAULT if pairs or n != "drift"]
+    else:
+        asked = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    found: dict[names.Kind, list[str]] = {"image": [], "reference": [], "pair": []}
+    for name in asked:
+        metric = names.find(name)
+        if metric is None:
+            raise CommandError(
+                f"{name} is no metric; there are {', '.join([*names.METRICS, *names.OTHERS])}."
+            )
+        if metric.kind == "reference" and not reference:
+            raise CommandError(f"{name} compares a picture with its reference: give --reference DIR2.")
+        if metric.kind == "pair" and not pairs:
+            raise CommandError(f"{name} is of the two pictures of a pair: give a folder made by `generate`.")
+        found[metric.kind].append(name)
+    if not asked:
+        raise CommandError("No metrics are named: leave --metrics out, or name some, separated by commas.")
+    return found
+
+
+def _rows(
+    items: Sequence[Item],
+    references: Mapping[Path, Path],
+    asked: Mapping[names.Kind, Sequence[str]],
+    weights: Weights,
+    device: str | None,
+    failures: Failures,
+) -> Iterator[tuple[str, str, str, float]]:
+    """The rows of the result, item after item. Raises BadPicture."""
+    from generation.scoring import registry
+    from generation.scoring.files import BadPicture, decoded_ahead
+
+    def of_images(pictures: Sequence[np.ndarray], metric: str) -> dict[str, list[float]]:
+        return registry.image_scores(pictures, [metric], device=device, weights=weights)
+
+    def of_references(both: Sequence[tuple[np.ndarray, np.ndarray]], metric: str) -> dict[str, list[float]]:
+        return registry.reference_scores(
+            [one for one, _ in both], [two for _, two in both], [metric], device=device, weights=weights
+        )
+
+    def of_pairs(both: Sequence[tuple[np.ndarray, np.ndarray]], metric: str) -> dict[str, list[float]]:
+        return registry.pair_scores(
+            [one for one, _ in both], [two for _, two in both], [metric], device=device
+        )
+
+    each = max(1, BLOCK // (2 if references else 1) // max(len(item.files) for item in items))
+    blocks = [items[start : start + each] for start in range(0, len(items), each)]
+    paths = [
+        [p for item in block for path in item.files.values() for p in (path, *_listed(references.get(path)))]
+        for block in blocks
+    ]
+    pixels_of = decoded_ahead(paths)
+    for block, files in _with_progress(blocks, paths):
+        pixels = dict(zip(files, next(pixels_of), strict=True))
+        for path, reference in ((p, references.get(p)) for item in block for p in item.files.values()):
+            if reference and (a := pixels[path].shape) != (b := pixels[reference].shape):
+                raise BadPicture(
+                    f"{path} is {a[1]}×{a[0]} and its reference {b[1]}×{b[0]}: make the sizes equal."
+                )
+        sides = [(item, side) for item in block for side in item.files]
+        pictures = [pixels[item.files[side]] for item, side in sides]
+        twos = [(pixels[i.files[s]], pixels[references[i.files[s]]]) for i, s in sides] if references else []
+        pairs = [
+            (item, (pixels[first], pixels[second]))
+            for item in block
+            for first, second in [tuple(item.files.values())] * (len(item.files) == 2)
+        ]
+        values: dict[tuple[str, str, str], float] = {}
+        for kind, compute, rows, inputs in (
+            ("image", of_images, sides, pictures),
+            ("reference", of_references, sides, twos),
+            ("pair", of_pairs, [(item, "pair") for item, _ in pairs], [both for _, both in pairs]),
+        ):
+            for metric in asked[kind]:  # type: ignore[index]
+                for place, value in _tried(compute, inputs, metric, failures):
+                    item, side = rows[place]
+                    values[item.name, side, metric] = value
+        for item in block:
+            for side in (*item.files, "pair"):
+                for metric in (name for kind in asked.values() for name in kind):
+                    if (key := (item.name, side, metric)) in values:
+                        yield *key, values[key]
+
+
+def _tried(
+    compute: Callable[[Any, str], dict[str, list[float]]],
+    inputs: Sequence[Any],
+    metric: str,
+    failures: Failures,
+) -> Iterator[tuple[int, float]]:
+    """Places and values of the inputs that a metric can be computed for, one size after the other."""
+    by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, one in enumerate(inputs):
+        by_size[(one[0] if isinstance(one, tuple) else one).shape].append(place)
+    for places in by_size.values():
+        try:
+            values = compute([inputs[place] for place in places], metric)[metric]
+        except Exception as error:  # a metric that fails stops no other one
+            failures.add(metric, len(places), error)
+        else:
+            yield from zip(places, values, strict=True)
+
+
+def _listed(path: Path | None) -> list[Path]:
+    return [] if path is None else [path]
+
+
+def _with_progress(
+    blocks: Sequence[Sequence[Item]], paths: Sequence[list[Path]]
+) -> Iterator[tuple[Sequence[Item], list[Path]]]:
+    """The blocks with their files; a bar on a terminal, and a line now and then in a log."""
+    console = Console(file=sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    total, done = sum(map(len, blocks)), 0
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("items", total=total)
+        for number, (block, files) in enumerate(zip(blocks, paths, strict=True), start=1):
+            yield block, files
+            done += len(block)
+            progress.update(task, completed=done)
+            if not console.is_terminal and number % 20 == 0:
+                console.print(f"{done} of {total} items", highlight=False)

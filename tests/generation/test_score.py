@@ -1,0 +1,261 @@
+import csv
+import io
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import skimage.data
+from django.core.management import call_command, execute_from_command_line
+from PIL import Image
+
+from generation.engine import png
+from generation.engine.folder import Folder
+from generation.management.commands import score as command
+from generation.scoring import registry
+
+from .scoring import weight_files
+
+CAT = skimage.data.chelsea()[:100, :120]
+CUP = skimage.data.coffee()[:100, :120]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two photographs."""
+    made = tmp_path / "pictures"
+    made.mkdir()
+    (made / "cat.png").write_bytes(png.encode(CAT))
+    (made / "cup.png").write_bytes(png.encode(CUP))
+    return made
+
+
+@pytest.fixture
+def generated(tmp_path):
+    """Two items as `generate` leaves them."""
+    with Folder.open(tmp_path / "made", {"steps": 3}, set()) as made:
+        for seed, sides in ((0, (CAT, CUP)), (1, (CUP, CUP))):
+            images = {side: f"{seed}_{side}.png" for side in ("baseline", "se2p")}
+            files = {name: png.encode(pixels) for name, pixels in zip(images.values(), sides, strict=True)}
+            made.add(str(seed), files, {"images": images})
+    return tmp_path / "made"
+
+
+def score(folder, *more):
+    said = io.StringIO()
+    call_command("score", str(folder), *more, stdout=said, stderr=said)
+    return said.getvalue()
+
+
+def rows(folder):
+    with (folder / "scores.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def refused(capsys, *args):
+    """The one line on stderr of a command line that is refused."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        execute_from_command_line(["manage.py", "score", *map(str, args)])
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    (line,) = said.strip().splitlines()
+    return line
+
+
+def test_it_works(folder):
+    assert (
+        score(folder, "--metrics", "brightness,clipped") == f"4 scores of 2 items in {folder}/scores.csv.\n"
+    )
+
+    expected = registry.image_scores([CAT, CUP], ["brightness", "clipped"])
+    assert rows(folder) == [
+        ["item", "side", "metric", "value"],
+        ["cat.png", "", "brightness", repr(expected["brightness"][0])],
+        ["cat.png", "", "clipped", repr(expected["clipped"][0])],
+        ["cup.png", "", "brightness", repr(expected["brightness"][1])],
+        ["cup.png", "", "clipped", repr(expected["clipped"][1])],
+    ]
+
+
+def test_a_generated_folder_has_its_sides_and_its_pairs(generated):
+    score(generated, "--metrics", "contrast,drift")
+
+    found = rows(generated)[1:]
+    assert [row[:3] for row in found] == [
+        [item, *rest]
+        for item in ("0", "1")
+        for rest in (["baseline", "contrast"], ["se2p", "contrast"], ["pair", "drift"])
+    ]
+    assert float(found[2][3]) == pytest.approx(registry.pair_scores([CAT], [CUP], ["drift"])["drift"][0])
+    assert float(found[5][3]) == pytest.approx(1)
+
+
+def test_by_default_it_scores_the_default_metrics(folder, generated):
+    score(folder)
+    score(generated)
+
+    assert {row[2] for row in rows(folder)[1:]} == {"brightness", "contrast", "sharpness", "colourfulness"}
+    assert "drift" in {row[2] for row in rows(generated)[1:]}
+
+
+def test_more_pictures_than_one_block_are_all_scored_alike(folder, monkeypatch):
+    score(folder)
+    whole = rows(folder)
+    monkeypatch.setattr(command, "BLOCK", 1)
+
+    score(folder)
+
+    found = rows(folder)
+    assert [row[:3] for row in found] == [row[:3] for row in whole]
+    assert [float(row[3]) for row in found[1:]] == pytest.approx([float(row[3]) for row in whole[1:]])
+
+
+def test_a_reference_of_the_same_name_is_compared_with(folder, tmp_path):
+    references = tmp_path / "references"
+    references.mkdir()
+    for name, pixels in (("cat.png", CAT), ("cup.png", CAT)):
+        (references / name).write_bytes(png.encode(pixels))
+
+    score(folder, "--reference", str(references), "--metrics", "psnr")
+
+    found = {row[0]: float(row[3]) for row in rows(folder)[1:]}
+    error = np.mean((CUP.astype(float) - CAT) ** 2)
+    assert found["cup.png"] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
+    assert found["cat.png"] > found["cup.png"]
+
+
+def test_a_reference_that_is_not_there_is_refused(folder, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+
+    line = refused(capsys, folder, "--reference", tmp_path / "empty")
+
+    assert "empty lacks cat.png (2 of 2 pictures have no reference)" in line
+
+
+def test_a_reference_of_another_size_is_refused(folder, tmp_path, capsys):
+    references = tmp_path / "references"
+    references.mkdir()
+    for name in ("cat.png", "cup.png"):
+        (references / name).write_bytes(png.encode(CAT[:50]))
+
+    line = refused(capsys, folder, "--reference", references)
+
+    assert "cat.png is 120×100 and its reference 120×50: make the sizes equal." in line
+
+
+def test_weights_of_ones_own_are_used(folder, tmp_path):
+    own = weight_files.niqe(tmp_path / "mine.mat")
+
+    score(folder, "--metrics", "niqe", "--weights", f"niqe={own}")
+
+    assert [row[2] for row in rows(folder)[1:]] == ["niqe", "niqe"]
+
+
+def test_a_metric_that_cannot_be_computed_stops_no_other(folder, settings, tmp_path):
+    settings.WEIGHTS = tmp_path
+
+    said = score(folder, "--metrics", "brightness,musiq")
+
+    assert "Note: 2 without musiq: musiq needs musiq_koniq_ckpt" in said
+    assert {row[2] for row in rows(folder)[1:]} == {"brightness"}
+
+
+def test_a_picture_too_small_for_a_metric_is_left_out_of_it(folder, tmp_path):
+    (folder / "dot.png").write_bytes(png.encode(CAT[:1, :1]))
+    own = weight_files.niqe(tmp_path / "mine.mat")
+
+    said = score(folder, "--metrics", "brightness,niqe", "--weights", f"niqe={own}")
+
+    assert "Note: 1 without niqe: niqe needs pictures of 96 pixels a side, not 1" in said
+    assert [row[0] for row in rows(folder)[1:] if row[2] == "brightness"] == ["cat.png", "cup.png", "dot.png"]
+
+
+def test_where_nothing_can_be_computed_nothing_is_written(folder, settings, tmp_path, capsys):
+    settings.WEIGHTS = tmp_path
+
+    assert "weights fetch musiq" in refused(capsys, folder, "--metrics", "musiq")
+    assert sorted(path.name for path in folder.iterdir()) == ["cat.png", "cup.png"]
+
+
+def deep_png(path, level):
+    """A 2×2 PNG of 16-bit grey."""
+    line = b"\0" + struct.pack(">2H", level, level)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">2I5B", 2, 2, 16, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(2 * line)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+def test_other_kinds_of_pixels_are_brought_to_rgb(tmp_path):
+    Image.fromarray(np.full((2, 2), 51, np.uint8)).save(tmp_path / "grey.png")
+    deep_png(tmp_path / "deep.png", 51 * 257)
+    Image.new("RGBA", (2, 2), (0, 0, 0, 204)).save(
+        tmp_path / "veil.png"
+    )  # black, a fifth of white through it
+    Image.new("RGB", (1, 1), (51, 51, 51)).save(tmp_path / "one.png")
+
+    score(tmp_path, "--metrics", "brightness,saturation")
+
+    found = {(row[0], row[2]): float(row[3]) for row in rows(tmp_path)[1:]}
+    assert found == pytest.approx(
+        {
+            (name, metric): value
+            for name in ("grey.png", "deep.png", "veil.png", "one.png")
+            for metric, value in (("brightness", 0.2), ("saturation", 0.0))
+        },
+        abs=1e-9,
+    )
+
+
+def test_a_file_that_is_cut_off_is_refused_by_name_and_the_old_scores_stay(folder, capsys):
+    score(folder)
+    before = rows(folder)
+    whole = (folder / "cup.png").read_bytes()
+    (folder / "cup.png").write_bytes(whole[: len(whole) // 2])
+
+    assert "cup.png: cannot be read" in refused(capsys, folder)
+    assert rows(folder) == before
+    assert not list(folder.glob(".*"))
+
+
+def test_a_file_that_is_no_picture_is_refused_by_name(folder, capsys):
+    (folder / "cup.png").write_text("no picture")
+
+    assert "cup.png: is no picture that can be read" in refused(capsys, folder)
+
+
+def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path, capsys):
+    assert "has no pictures" in refused(capsys, tmp_path)
+    assert "nowhere: cannot be read as a folder" in refused(capsys, tmp_path / "nowhere")
+
+
+def test_a_manifest_of_another_kind_is_refused(folder, capsys):
+    (folder / "manifest.jsonl").write_text(json.dumps({"id": "0"}) + "\n")
+
+    assert "an entry has no images" in refused(capsys, folder)
+
+
+@pytest.mark.parametrize(
+    "metrics, why",
+    [
+        ("beauty", "beauty is no metric; there are brightness"),
+        ("drift", "drift is of the two pictures of a pair"),
+        ("ssim", "give --reference DIR2"),
+        (",", "No metrics are named"),
+    ],
+)
+def test_metrics_that_make_no_sense_here_are_refused(folder, metrics, why, capsys):
+    assert why in refused(capsys, folder, "--metrics", metrics)
+
+
+@pytest.mark.parametrize("weights", ["niqe", "beauty=there.pth"])
+def test_weights_of_no_metric_are_a_usage_error(folder, weights):
+    with pytest.raises(SystemExit) as caught:
+        execute_from_command_line(["manage.py", "score", str(folder), "--weights", weights])
+    assert caught.value.code == 2

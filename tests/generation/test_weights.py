@@ -1,0 +1,91 @@
+import io
+from urllib.error import URLError
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from generation.scoring import weights
+from generation.scoring.weights import KNOWN, Unavailable, Weight
+
+
+@pytest.fixture(autouse=True)
+def folder(settings, tmp_path):
+    settings.WEIGHTS = tmp_path / "weights"
+    return settings.WEIGHTS
+
+
+def run(*args):
+    said = io.StringIO()
+    call_command("weights", *args, stdout=said)
+    return said.getvalue()
+
+
+def test_it_lists_what_each_metric_needs(folder):
+    said = run("list")
+
+    for name, weight in KNOWN.items():
+        assert f"weights fetch {name}" in said
+        assert weight.file in said
+    assert "109 MB  missing" in said
+
+
+def test_a_file_of_the_users_own_is_there(folder):
+    folder.mkdir()
+    (folder / "musiq.pth").write_bytes(b"mine")
+
+    assert "there, your own musiq.pth" in run("list", "musiq")
+    assert run("check", "musiq") == "musiq: there, your own musiq.pth\n"
+
+
+def test_a_check_fails_for_what_is_missing():
+    with pytest.raises(CommandError, match=r"1 of 1 metrics can't be computed \(nima\).*weights fetch nima"):
+        run("check", "nima")
+
+
+def test_a_check_fails_for_other_bytes_under_the_published_name(folder):
+    folder.mkdir()
+    (folder / "RN50.pt").write_bytes(b"other")
+
+    with pytest.raises(CommandError, match=r"clipiqa"):
+        run("check", "clipiqa")
+    assert "not afeb0e10f9e5a86d" in run("list", "clipiqa")
+
+
+def test_without_a_network_a_fetch_says_what_to_do(folder, monkeypatch):
+    def offline(weight, folder):
+        return fetch(weight, folder, opener=unreachable)
+
+    fetch = weights.fetch
+    monkeypatch.setattr("generation.management.commands.weights.fetch", offline)
+
+    with pytest.raises(CommandError, match=r"can't be fetched \(no route\).*EVALSITE_WEIGHTS"):
+        run("fetch", "musiq")
+    assert list(folder.iterdir()) == []
+
+
+def unreachable(url):
+    raise URLError("no route")
+
+
+def test_what_is_fetched_is_there_whole(folder):
+    weight = Weight("small.pth", "here/small.pth", 0, "ba7816bf")  # of abc: FIPS 180-4's example
+
+    path = weights.fetch(weight, folder, opener=lambda url: io.BytesIO(b"abc"))
+
+    assert path.read_bytes() == b"abc"
+    assert [file.name for file in folder.iterdir()] == ["small.pth"]
+
+
+def test_other_bytes_than_those_published_are_not_kept(folder):
+    weight = Weight("small.pth", "here/small.pth", 0, "ba7816bf")
+
+    with pytest.raises(Unavailable, match="nothing was kept"):
+        weights.fetch(weight, folder, opener=lambda url: io.BytesIO(b"abcd"))
+    assert list(folder.iterdir()) == []
+
+
+def test_an_unknown_metric_is_refused_with_those_that_there_are():
+    with pytest.raises(CommandError, match="beauty is no metric; those with weights are musiq"):
+        run("list", "beauty")
+    with pytest.raises(CommandError, match="brightness needs no weights"):
+        run("fetch", "brightness")
