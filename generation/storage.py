@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from itertools import count
 from pathlib import Path
 
 from django.conf import settings
@@ -56,6 +57,18 @@ def keep(png: bytes) -> str:
     sha256 = hashlib.sha256(png).hexdigest()
     default_storage.save(image_file(sha256), ContentFile(png))
     return sha256
+
+
+def set_aside(sha256: str) -> str:
+    """Give the file in an image's place another name, which is returned. Raises FileNotFoundError."""
+    name = image_file(sha256)
+    with default_storage.open(name) as file:
+        content = file.read()
+    names = (f"{name}.changed{'' if number == 1 else number}" for number in count(1))
+    aside = next(one for one in names if not default_storage.exists(one))
+    default_storage.save(aside, ContentFile(content))
+    default_storage.delete(name)
+    return aside
 
 
 def image_file(sha256: str) -> str:

@@ -1,0 +1,60 @@
+"""Find image files that vanished or changed, and make them again."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from generation import verifying
+from generation.models import Experiment
+
+
+class Command(BaseCommand):
+    help = (
+        "Find image files that vanished or changed, and make them again from their manifests. "
+        "Ends with 0 when all files are whole, or are whole again."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("experiment", nargs="?", help="its name or number (all experiments)")
+        parser.add_argument("--check", action="store_true", help="only find and tell; make nothing")
+
+    def handle(self, *, experiment: str | None, check: bool, **options: Any) -> None:
+        of = None if experiment is None else _find(experiment)
+        console = Console(file=sys.stderr)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        total = 0
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            looking = progress.add_task("files looked at", total=None)
+
+            def looked_at(done: int, of_all: int) -> None:
+                nonlocal total
+                total = of_all
+                progress.update(looking, completed=done, total=of_all)
+
+            found = list(verifying.damages(of, looked_at))
+            if found and not check:
+                making = progress.add_task("chunks made again", total=None)
+                outcomes = verifying.mend(
+                    found, lambda done, of_all: progress.update(making, completed=done, total=of_all)
+                )
+            else:
+                outcomes = []
+        for line in outcomes or found:
+            self.stdout.write(str(line))
+        left = len(found) - sum(outcome.whole for outcome in outcomes)
+        self.stdout.write(f"{total:,} files: {total - len(found):,} whole, {len(found) - left:,} made again.")
+        if left:
+            raise CommandError(f"{left:,} of {total:,} files are not whole; they are listed above.")
+
+
+def _find(text: str) -> Experiment:
+    found = Experiment.objects.filter(name=text).first()
+    if found is None and text.isdecimal():
+        found = Experiment.objects.filter(pk=int(text[:18])).first()
+    if found is None:
+        raise CommandError(f"There is no experiment {text!r}: give its name or its number.")
+    return found
