@@ -20,9 +20,8 @@ NO_DIRECTION = "none"
 
 
 def beside(block: int, votes: Votes, name: str, baseline: str, treatment: str) -> dict[str, Any]:
-    """The metrics of one comparison, as plain data. votes: those that count; name: of the analysis block."""
-    rows = votes.block.codes == votes.block.names.index(name)
-    sample = analysis.sample_of(votes.only(rows), baseline, treatment)
+    """The metrics of one comparison, as plain data. votes: those of the analysis block `name` that count."""
+    sample = analysis.sample_of(votes, baseline, treatment)
     found: dict[str, Any] = {"block": name, "treatment": treatment, "metrics": {}, "pairs": {}}
     if sample is None:
         return found | {"reason": f"no vote compares {treatment!r} with {baseline!r}"}

@@ -201,12 +201,16 @@ def _metrics(where: list[Place], votes: Votes, shown: Mapping[str, Any]) -> list
     from studies import metrics  # scipy.stats takes a second that other pages need not wait for
 
     kept = analysis.kept(votes, shown)
-    return [
-        metrics.beside(place.blocks[i], kept, place.name, place.baseline, treatment)
-        for place in where
-        if place.name in shown["blocks"]
-        for i, treatment in enumerate(place.treatments)
-    ]
+    found = []
+    for place in where:
+        if place.name in shown["blocks"]:
+            rows = kept.block.codes == kept.block.names.index(place.name)
+            part = kept if rows.all() else kept.only(rows)
+            found += [
+                metrics.beside(block, part, place.name, place.baseline, treatment)
+                for block, treatment in zip(place.blocks, place.treatments, strict=True)
+            ]
+    return found
 
 
 def _stands(study: Study) -> list[Stand]:
