@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
@@ -65,7 +66,8 @@ class Report:
 
     def sentence(self) -> str:
         ends = ", ".join(f"{count} {end}" for end, count in sorted(self.ends.items()))
-        return f"{sum(self.ends.values())} bots: {ends}; {self.votes} votes"
+        bots = sum(self.ends.values())
+        return f"{bots} bot{'s'[: bots != 1]}: {ends}; {self.votes} vote{'s'[: self.votes != 1]}"
 
 
 def run(
@@ -135,6 +137,8 @@ class Bot:
 
     def __init__(self, url: str, habits: Habits, items: dict[int, float], rng: random.Random) -> None:
         self.browser = Browser(url)
+        self.second = Browser(url)  # another connection of the same browser
+        self.second.cookies = self.browser.cookies
         self.habits = habits
         self.items = items
         self.rng = rng
@@ -207,15 +211,25 @@ class Bot:
         return self._get(leads) if status == 303 else self._page(status, content)
 
     def _vote(self, path: str, said: dict[str, str]) -> str:
-        status, leads, content = self._ask("vote", "POST", path, said)
+        with ThreadPoolExecutor(1) if self.habits.double_submit else nullcontext() as beside:
+            # A double click: the second request is on its way before the first is answered.
+            again = beside.submit(self.second.request, "POST", path, said) if beside else None
+            status, leads, content = self._ask("vote", "POST", path, said)
+        if again and again.result()[:2] != (status, leads):
+            raise RuntimeError(f"the same answer at once was answered {again.result()[0]}, not {status}")
         if status == 303:
             self.report.votes += 1
-            if self.habits.double_submit:
-                again = self.browser.request("POST", path, said)
-                if again[:2] != (status, leads):
-                    raise RuntimeError(f"the same answer again was answered {again[0]}, not {status}")
+            if again:
+                self._one_row(path)
             return self._get(leads)
         return self._page(status, content)
+
+    def _one_row(self, path: str) -> None:
+        """Raises RuntimeError if two equal answers at once became more than one vote."""
+        trial = Trial.objects.select_related("participant").get(token=path.rstrip("/").rsplit("/", 1)[1])
+        person = trial.participant
+        if (rows := person.votes.count()) != trial.position + 1 or person.votes_count != rows:
+            raise RuntimeError(f"{trial.position + 1} answers, each sent twice, became {rows} votes")
 
     def _page(self, status: int, content: bytes) -> str:
         self.status = status

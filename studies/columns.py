@@ -71,6 +71,10 @@ VOTES = (
     Column("model", "text", "model.name", "the diffusion model"),
     Column("steps", "number", "block.steps", "denoising steps"),
     Column("label", "number", "item.label", "the class label, where the model takes labels"),
+    Column(
+        "label_name", "text", "model.labels ->> item.label::text",
+        "the class's name, where the model has names",
+    ),
     Column("prompt", "text", "item.prompt", "the prompt, where the model takes prompts"),
     Column("seed", "number", "item.seed", "the seed of both pictures"),
     Column("pair", "number", "pair.id", "the pair of pictures"),

@@ -16,7 +16,7 @@ QUESTION = "Which picture looks better?"
 CONSENT = """\
 You will see pairs of pictures made by a computer and say for each pair which one you like better.
 
-- It takes about **{minutes} min**. There are {trials} pairs.
+- It takes about **{minutes} min**. Pairs to judge: {trials}.
 - We store your answers, when you gave them and how long each took, the size of your screen, whether the page
   was hidden, and pictures that did not arrive. We do not ask for your name.
 - You may stop at any time by closing the page. A link below the pages that follow takes your answers back.
@@ -28,7 +28,7 @@ You see two pictures side by side. Choose the one that looks better to you.
 - Each answer is final; the next pair comes at once.
 """
 DEBRIEF = """\
-Thank you. Your answers help to find out whether a new way of making pictures makes better ones.
+Your answers help to find out whether a new way of making pictures makes better ones.
 """
 SECONDS_A_TRIAL = 6
 # A paused study can be changed; what was changed holds once it is published as the next version.

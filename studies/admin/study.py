@@ -1,10 +1,12 @@
 """Studies in the admin: compose, publish, watch, close, results and the votes as a file."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -220,9 +222,14 @@ class StudyAdmin(ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        study = Study.objects.filter(pk=object_id).first() if object_id and object_id.isdecimal() else None
-        more = self._panel(request, study) if study else {}
-        return super().changeform_view(request, object_id, form_url, (extra_context or {}) | more)
+        key = object_id if object_id and re.fullmatch(r"[0-9]{1,18}", object_id) else None
+        study = Study.objects.filter(pk=key).first() if key else None
+        context = (extra_context or {}) | (self._panel(request, study) if study else {})
+        try:
+            return super().changeform_view(request, object_id, form_url, context)
+        except IntegrityError:
+            # Two submits at once: all of this one was rolled back, and its check now sees the other.
+            return super().changeform_view(request, object_id, form_url, context)
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Says what publishing does to how many, and does it when asked."""
@@ -321,7 +328,7 @@ class StudyAdmin(ModelAdmin):
             made = recruitment.make_links(
                 study, form.cleaned_data["count"], form.cleaned_data["mode"], request.user
             )
-            messages.success(request, f"{len(made)} links are made.")
+            messages.success(request, "1 link is made." if len(made) == 1 else f"{len(made)} links are made.")
             return redirect("admin:studies_recruit", study.pk)
         paste = recruitment.address_to_paste(study)
         context = {
@@ -347,7 +354,8 @@ class StudyAdmin(ModelAdmin):
         study = self._get(request, pk)
         left_out = exclusion.apply(study, request.user)
         if left_out:
-            said = f"{len(left_out)} people break a rule and are left out; their seats are open."
+            who = "1 person breaks" if len(left_out) == 1 else f"{len(left_out)} people break"
+            said = f"{who} a rule. Left out; every seat given back is open again."
         else:
             said = "Nobody who has finished or given up breaks a rule of the protocol."
         messages.success(request, said)

@@ -5,8 +5,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from studies import protocol
 from studies.models import Participant, Vote
-from tests.studies.factories import experiment, published
+from tests.browser.conftest import shot
+from tests.studies.factories import draft, experiment, published
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -144,6 +146,54 @@ def test_pictures_are_equal_side_by_side_and_enlarged_by_whole_pixels(visit, wid
     assert factor >= 1 and factor == pytest.approx(round(factor), abs=1e-3)
     assert right["x"] - left["x"] - left["width"] >= 0.04 * width - 1
     assert right["x"] + right["width"] <= width
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1440, 900), (1024, 768)])
+@pytest.mark.parametrize("size", [32, 64, 256])
+def test_a_trial_fits_the_screen_without_scrolling(visit, width, height, size):
+    study = published(experiment=experiment(2, size=size))
+    page = start(visit(study, viewport={"width": width, "height": height}))
+    ready(page, 1, 2)
+
+    assert page.evaluate("document.documentElement.scrollHeight") == height
+
+
+@pytest.mark.parametrize(("phone", "seen"), [(True, 0), (False, 1)])
+def test_keys_are_named_only_where_there_is_a_keyboard(visit, phone, seen):
+    page = visit(published(2), has_touch=phone, is_mobile=phone, viewport={"width": 360, "height": 740})
+    page.get_by_role("button", name="I agree and take part").click()
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
+
+    assert page.locator("kbd:visible").count() == 3 * seen
+
+
+def test_the_questions_about_the_person_fit_a_small_screen_and_name_what_is_wrong(visit):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    study = draft(2)
+    study.form_questions.create(text="On what do you look?", options="Phone\nComputer")
+    study.form_questions.create(text="How old are you?", kind="number", least=18, position=1)
+    study.form_questions.create(text="What do you do?", kind="text", required=False, position=2)
+    protocol.publish(study)
+    page = visit(study, viewport={"width": 360, "height": 740})
+    page.get_by_role("button", name="I agree and take part").click()
+    page.get_by_label("Phone").check()
+    page.get_by_label("How old are you?").fill("old")
+    shot(page, "questions-360")
+    calm = axe.run(page).response["violations"]
+
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("alert")).to_have_text("1 question needs another look.")
+    expect(page.get_by_label("How old are you?")).to_have_attribute("aria-invalid", "true")
+    shot(page, "questions-wrong-360")
+    assert page.get_by_label("Phone").is_checked()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert [*calm, *axe.run(page).response["violations"]] == []
+    page.get_by_label("How old are you?").fill("17")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Thank you for your answers")).to_be_visible()
+    shot(page, "screened-360")
+    assert page.locator("#code").inner_text() == Participant.objects.get().code
+    assert axe.run(page).response["violations"] == []
 
 
 def test_large_pictures_are_shrunk_alike_and_shown_in_full_size_together(visit):

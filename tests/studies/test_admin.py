@@ -1,10 +1,12 @@
 """The researcher's pages: from the form to the published study, its results and its end."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
+from django.forms import ModelForm
 
-from studies.models import Study
+from studies.models import FormQuestion, Study
 from tests.studies.factories import Person, draft, experiment, published
 
 pytestmark = pytest.mark.django_db
@@ -208,3 +210,103 @@ def test_a_preview_leads_into_the_study(admin_client):
     answer = admin_client.post(f"/admin/studies/study/{study.pk}/preview/", follow=True)
 
     assert "I agree and take part" in answer.content.decode()
+
+
+def choice(made) -> str:
+    pair = made.pairs.first()
+    return f"{made.pk}:{pair.item.model_id}:20:{pair.treatment.condition_id}"
+
+
+def test_two_submits_at_once_make_one_study_and_say_that_its_address_is_taken(admin_client, monkeypatch):
+    made = experiment(4)
+    honest, looks = ModelForm.validate_unique, []
+
+    def too_early(self):
+        # The check ran before the other submit was stored.
+        if isinstance(self.instance, Study):
+            looks.append(self)
+        if len(looks) != 1:
+            honest(self)
+
+    draft(2, slug="flowers")
+    monkeypatch.setattr(ModelForm, "validate_unique", too_early)
+
+    page = add(admin_client, **{"blocks-0-comparison": choice(made)})
+
+    assert page.status_code == 200
+    assert "Study with this Address already exists." in errors(page)
+    assert Study.objects.count() == 1
+
+
+ABOUT = {"form_questions-TOTAL_FORMS": "1"} | {
+    f"form_questions-0-{name}": value
+    for name, value in {
+        "text": "How old are you?", "kind": "number", "options": "", "screens_out": "", "least": "18",
+        "most": "", "required": "on",
+    }.items()
+}  # fmt: skip
+
+
+def test_a_question_about_the_person_is_asked(admin_client):
+    made = experiment(4)
+
+    add(admin_client, **ABOUT, **{"blocks-0-comparison": choice(made)})
+
+    (asked,) = FormQuestion.objects.all()
+    assert (asked.text, asked.kind, asked.least, asked.position) == ("How old are you?", "number", 18, 0)
+
+
+def test_what_is_wrong_with_a_question_about_the_person_stands_at_its_field(admin_client):
+    made = experiment(4)
+    wrong = ABOUT | {"form_questions-0-kind": "choice", "form_questions-0-options": "one"}
+
+    page = add(admin_client, **wrong, **{"blocks-0-comparison": choice(made)})
+
+    assert "There are fewer than two answers: write at least two lines." in errors(page)
+    assert not Study.objects.exists()
+
+
+STRANGE = ("9" * 5000, "-" + "9" * 30, "1e400", "a\0b", "\ud800", "NaN")
+
+
+def test_strange_values_in_the_fields_of_a_study_are_errors_of_the_form(admin_client):
+    made = experiment(4)
+    said = form(admin_client.get("/admin/studies/study/add/")) | ABOUT | {
+        "title": "Flowers", "blocks-0-comparison": choice(made), "blocks-0-comparisons": "3"
+    }  # fmt: skip
+    managed = [name for name in said if name.endswith("_FORMS")]
+    texts = ["title", "consent", "instructions", "debrief", "contact", "questions-0-text"]
+    groups = [[name for name in said if name not in managed], texts, managed[:1], managed[1:2]]
+    taken = 0
+
+    for value in STRANGE:
+        for names in groups:
+            body = said | {"slug": f"s{taken}"} | dict.fromkeys(names, value)
+            answer = admin_client.post(
+                "/admin/studies/study/add/",
+                urlencode(body, errors="surrogatepass"),
+                content_type="application/x-www-form-urlencoded",
+            )
+            assert answer.status_code in (200, 302), (names, value[:10])
+            taken += answer.status_code == 302
+
+    # What a text may hold is taken; no number, choice, null byte or count of forms is.
+    assert Study.objects.count() == taken > 0
+
+
+@pytest.mark.parametrize("key", ["9" * 30, "9" * 5000, "0", "-1", "x", "٣", "%00"])
+@pytest.mark.parametrize("page", ["change", "results", "publish"])
+def test_a_study_that_is_none_is_not_found(admin_client, key, page):
+    assert admin_client.get(f"/admin/studies/study/{key}/{page}/").status_code in (302, 404)
+
+
+def test_people_and_codebook_are_handed_out_while_preferences_are_hidden(admin_client):
+    study = published(2)
+    Person(study).start().finish()
+
+    people = b"".join(admin_client.get(f"/admin/studies/study/{study.pk}/people.csv/").streaming_content)
+    codebook = b"".join(admin_client.get(f"/admin/studies/study/{study.pk}/codebook.csv/").streaming_content)
+
+    assert people.startswith(b"participant,mode,state") and b",finished," in people
+    assert not {b"left", b"right", b"treatment"} & set(people.replace(b"\n", b",").split(b","))
+    assert b'votes,rt_ms,number,"milliseconds from reveal to choice, hidden' in codebook

@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--side-bias", type=float, default=0.1, help="logit shift towards the left")
         parser.add_argument("--ties", type=float, default=0.1, help="share of no preference, where allowed")
         parser.add_argument("--dropout", type=float, default=0.0, help="share of people who leave midway")
-        parser.add_argument("--double-submit", action="store_true", help="send every answer a second time")
+        parser.add_argument("--double-submit", action="store_true", help="send every answer twice at once")
         parser.add_argument("--workers", type=int, default=8, help="people at the same time")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the site answers")
