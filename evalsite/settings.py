@@ -18,6 +18,9 @@ HTTPS = env.bool("HTTPS", default=False)  # served behind TLS: cookies are then 
 VAR = Path(env.str("EVALSITE_VAR", default=str(ROOT / "var")))  # everything the site writes
 IMAGE_ROOT = Path(env.str("EVALSITE_IMAGES", default=str(VAR / "images")))
 WEIGHTS = Path(env.str("EVALSITE_WEIGHTS", default=str(VAR / "weights")))  # weight files of metrics
+S3_BUCKET = env.str("EVALSITE_S3_BUCKET", default="")  # keeps the images there instead of in a folder
+S3_ENDPOINT = env.str("EVALSITE_S3_ENDPOINT", default="")  # "" is Amazon's
+S3_REGION = env.str("EVALSITE_S3_REGION", default="")
 DATABASE_URL = env.str("DATABASE_URL", default="postgresql://localhost/evalsite")
 DATABASE_POOL = env.int("DATABASE_POOL", default=0)  # connections of a web process; 0: one a thread
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
@@ -93,7 +96,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = [ROOT / "static"]
 STORAGES = {
-    "default": {"BACKEND": "generation.storage.ContentStorage"},
+    "default": {"BACKEND": f"generation.{'s3.S3ContentStorage' if S3_BUCKET else 'storage.ContentStorage'}"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
