@@ -108,9 +108,17 @@ def nothing_runs(folder: Path, seconds: float = 60) -> bool:
     return not processes_of(folder)
 
 
-def fetch(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=30) as answer:
-        return answer.read().decode()
+def fetch(address: str, patience: float = 60) -> str:
+    """A page, asked for again while a server that was killed comes back."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=30) as answer:
+                return answer.read().decode()
+        except OSError:  # urllib's errors are of this kind
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 @pytest.mark.faults
