@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from generation import claims, control, costs, planning, progress, tasks
+from generation import claims, control, costs, planning, progress, scores, tasks
 from generation.forms import ExperimentForm, ImportForm, ModelForm, PresetForm
 from generation.gallery import PairAdmin
 from generation.models import Experiment, ImageModel, Pair
@@ -278,6 +278,7 @@ def _progress_context(experiment: Experiment) -> dict[str, Any]:
         "progress": (now := progress.of(experiment)),
         "colour": COLOURS[now.word],
         "ahead": progress.ahead_of(experiment) if now.word == "waiting" else [],
+        "unscored": scores.unscored(experiment),
         "workers": list(experiment.chunks.filter(lease__isnull=False).order_by("id")[:20]),
         "preview": _newest(experiment),
     }

@@ -115,13 +115,30 @@ def record_images(chunk: Chunk, images: Sequence[MadeImage], *, seconds: float, 
         _hand_on(mine, Chunk.Stage.SCORES)
 
 
-def record_scores(chunk: Chunk, scores: Sequence[Score]) -> None:
-    """Store a chunk's scores; what is already there stays. Raises LeaseLost."""
+def record_scores(
+    chunk: Chunk,
+    scores: Sequence[Score],
+    unscored: Mapping[str, str] | None = None,
+    *,
+    asked: Sequence[str] = (),
+) -> None:
+    """Store a chunk's scores, and why metrics have none; what is already there stays. Raises LeaseLost.
+
+    Scores of the same metric and version with other weights make place. asked: the metrics that were
+    computed or tried; a chunk whose experiment has got more meanwhile stays open.
+    """
     with transaction.atomic():
         mine = _lock(chunk)
+        for metric, version, weights in {(s.metric, s.version, s.weights) for s in scores}:
+            Score.objects.filter(
+                Q(image__chunk=mine) | Q(pair__treatment__chunk=mine), metric=metric, version=version
+            ).exclude(weights=weights).delete()
+        mine.unscored = dict(unscored or {})
+        now_asked = Experiment.objects.select_for_update(no_key=True).get(pk=mine.experiment_id).metrics
+        more = bool(asked) and not set(now_asked) <= set(asked)
         Score.objects.bulk_create(scores, ignore_conflicts=True)
         mine.scored_at = Now()
-        _hand_on(mine, Chunk.Stage.DONE)
+        _hand_on(mine, Chunk.Stage.SCORES if more else Chunk.Stage.DONE)
 
 
 def give_back(chunk: Chunk, error: str, *, may_pass: bool) -> None:

@@ -26,6 +26,7 @@ from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from generation.models import Condition, Experiment, Image, Pair, Score
+from generation.scoring.flags import FLAGS
 from generation.scoring.names import METRICS
 from generation.storage import image_file
 
@@ -134,6 +135,21 @@ class FirstPages(Paginator):
         return cast(QuerySet, self.object_list).order_by()[:MOST_LISTED].count()
 
 
+class Flagged(DropdownFilter):
+    title = "flag"
+    parameter_name = "flag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("any", "Any flag"), *((flag, flag.capitalize()) for flag in FLAGS), ("none", "No flag")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if (chosen := self.value()) in FLAGS:
+            return queryset.filter(flags__contains=[chosen])
+        if chosen in ("any", "none"):
+            return queryset.filter(flags=[]) if chosen == "none" else queryset.exclude(flags=[])
+        return queryset
+
+
 class ReasonForm(ActionForm):
     reason = forms.CharField(
         label="",
@@ -148,15 +164,32 @@ class PairAdmin(ModelAdmin):
         css = {"all": ["admin/experiment.css"]}
         js = ["admin/pair.js"]
 
-    list_display = ["pictures", "item_words", "steps", "condition", "scores_list", "experiment", "excluded"]
+    list_display = [
+        "pictures",
+        "item_words",
+        "steps",
+        "condition",
+        "scores_list",
+        "flags_list",
+        "experiment",
+        "excluded",
+    ]
     list_display_links = ["item_words"]
-    list_filter = [OfExperiment, AtSteps, OfTreatment, ByScore, BetweenScores, Excluded]
+    list_filter = [OfExperiment, AtSteps, OfTreatment, ByScore, BetweenScores, Flagged, Excluded]
     list_select_related = ["experiment", "item__model", "baseline", "treatment__condition"]
     list_per_page = 25
     paginator = FirstPages
     list_filter_submit = True
     show_full_result_count = False
-    readonly_fields = ["large_pictures", "item_words", "steps", "condition", "scores_list", "experiment"]
+    readonly_fields = [
+        "large_pictures",
+        "item_words",
+        "steps",
+        "condition",
+        "scores_list",
+        "flags_list",
+        "experiment",
+    ]
     fields = [*readonly_fields, "excluded"]
     actions = ["leave_out", "take_in"]
     action_form = ReasonForm
@@ -216,6 +249,10 @@ class PairAdmin(ModelAdmin):
     @display(description="Treatment", ordering="treatment__condition__name")
     def condition(self, pair: Pair) -> str:
         return pair.treatment.condition.name
+
+    @display(description="Flags")
+    def flags_list(self, pair: Pair) -> str:
+        return ", ".join(pair.flags)
 
     @display(description="Scores (baseline → treatment)")
     def scores_list(self, pair: Pair) -> SafeString:

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from generation.scoring.names import METRICS, Metric
+from generation.scoring.names import Metric, find
 from generation.sources import IMPORTED
 from generation.storage import image_file
 
@@ -68,6 +68,7 @@ class Experiment(models.Model):
     steps = ArrayField(models.PositiveSmallIntegerField())
     guidance = models.FloatField(null=True, blank=True)
     metrics = ArrayField(models.CharField(max_length=50))
+    thresholds = models.JSONField(default=dict, blank=True, editable=False)  # own ones of flags, by rule
     frozen = models.BooleanField(default=False, editable=False)  # a published study shows its images
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False)
     created = models.DateTimeField(auto_now_add=True)
@@ -170,6 +171,7 @@ class Chunk(models.Model):
     manifest = models.JSONField(default=dict)  # everything needed to make its images again
     made_at = models.DateTimeField(null=True, blank=True)
     scored_at = models.DateTimeField(null=True, blank=True)
+    unscored = models.JSONField(default=dict, blank=True)  # {metric: why it has no scores here}
 
     class Meta:
         ordering = ["experiment", "steps", "first"]
@@ -233,6 +235,7 @@ class Pair(models.Model):
     baseline = models.ForeignKey(Image, models.CASCADE, related_name="pairs_as_baseline")
     treatment = models.ForeignKey(Image, models.CASCADE, related_name="pairs_as_treatment")
     excluded = models.CharField(max_length=200, blank=True, help_text="Why this pair is left out of studies.")
+    flags = ArrayField(models.CharField(max_length=20), default=list, blank=True, editable=False)
     frozen = models.BooleanField(default=False, editable=False)
 
     class Meta:
@@ -253,7 +256,8 @@ class Score(models.Model):
     image = models.ForeignKey(Image, models.CASCADE, null=True, related_name="scores")
     pair = models.ForeignKey(Pair, models.CASCADE, null=True, related_name="scores")
     metric = models.CharField(max_length=50)
-    version = models.CharField(max_length=80)  # of the formula and, where there are any, the weights
+    version = models.CharField(max_length=80)  # of the formula
+    weights = models.CharField(max_length=500, blank=True, default="")  # SHA-256; empty where there are none
     value = models.FloatField()
     created = models.DateTimeField(auto_now_add=True)
 
@@ -278,4 +282,4 @@ class Score(models.Model):
     @staticmethod
     def meaning(metric: str) -> Metric | None:
         """What a metric's name means; None for a name that this version doesn't know."""
-        return METRICS.get(metric)
+        return find(metric)

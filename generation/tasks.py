@@ -9,21 +9,18 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 from celery import Task, current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
-from PIL import Image as Picture
 
-from generation import catalogue, claims, planning
-from generation.models import Chunk, Experiment, Image, ImageModel, Pair, Score
-from generation.scoring import names as metric_names
+from generation import catalogue, claims, flagging, planning, scores
+from generation.models import Chunk, Experiment, ImageModel
 from generation.sources import BadModel
 from generation.storage import keep
 
@@ -81,25 +78,11 @@ def score_images() -> None:
     if chunk is None:
         return
     with _working_on(chunk):
-        from generation.scoring import registry
-
-        images = list(chunk.images.order_by("id"))
-        pairs = list(Pair.objects.filter(treatment__chunk=chunk).order_by("id"))
-        pixels = {image.pk: _pixels(image) for image in images}
-        wanted = [metric_names.METRICS[name] for name in chunk.experiment.metrics]
-        device = settings.DEVICE or None
-        of_images = registry.image_scores(
-            [pixels[image.pk] for image in images],
-            [m.name for m in wanted if m.kind == "image"],
-            device=device,
-        )
-        of_pairs = registry.pair_scores(
-            [pixels[pair.baseline_id] for pair in pairs],
-            [pixels[pair.treatment_id] for pair in pairs],
-            [m.name for m in wanted if m.kind == "pair"],
-            device=device,
-        )
-        claims.record_scores(chunk, [*_scores("image", images, of_images), *_scores("pair", pairs, of_pairs)])
+        metrics = list(chunk.experiment.metrics)
+        scored = scores.of_chunk(chunk, metrics)
+        claims.record_scores(chunk, scored.scores, scored.unscored, asked=metrics)
+    if not chunk.experiment.chunks.exclude(stage=Chunk.Stage.DONE).exists():
+        flagging.flag(chunk.experiment)
 
 
 @shared_task(name="generation.tasks.reconcile")
@@ -213,15 +196,3 @@ def _messages(queue: str) -> int:
     """Messages that wait in a queue of the broker."""
     with current_app.connection_for_read() as broker:
         return broker.default_channel.client.llen(queue)
-
-
-def _scores(of: str, rows: Sequence[Image | Pair], values: Mapping[str, Sequence[float]]) -> Iterator[Score]:
-    for metric, column in values.items():
-        version = metric_names.METRICS[metric].version
-        for row, value in zip(rows, column, strict=True):
-            yield Score(metric=metric, version=version, value=value, **{of: row})
-
-
-def _pixels(image: Image) -> np.ndarray:
-    with image.open() as file:
-        return np.asarray(Picture.open(file).convert("RGB"))

@@ -1,4 +1,4 @@
-"""Semantic drift: how alike open_clip finds the two images of a pair."""
+"""What open_clip says of images: how alike two are (drift), and how well one fits its prompt."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ class Encoder:
 
     model: Any  # open_clip's classes have no common type
     preprocess: Callable[[Image.Image], Tensor]
+    tokenize: Callable[[list[str]], Tensor]
     device: str
 
     @torch.inference_mode()
@@ -31,6 +32,15 @@ class Encoder:
             batch = [self.preprocess(Image.fromarray(image)) for image in images[start : start + BATCH]]
             features = self.model.encode_image(torch.stack(batch).to(self.device))
             parts.append(F.normalize(features.double(), dim=1).cpu())
+        return torch.cat(parts)
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Returns (n, d) float64 of length 1, on the CPU; open_clip cuts a text that is too long."""
+        parts = []
+        for start in range(0, len(texts), BATCH):
+            tokens = self.tokenize(list(texts[start : start + BATCH])).to(self.device)
+            parts.append(F.normalize(self.model.encode_text(tokens).double(), dim=1).cpu())
         return torch.cat(parts)
 
 
@@ -48,7 +58,7 @@ def load(model: str, pretrained: str | None = None, device: str = "cpu") -> Enco
             f"{model} without weights is random; give pretrained=, or a local-dir: or hf-hub: model"
         )
     loaded, preprocess = open_clip.create_model_from_pretrained(model, pretrained=pretrained, device=device)
-    return Encoder(loaded.eval(), preprocess, device)
+    return Encoder(loaded.eval(), preprocess, open_clip.get_tokenizer(model), device)
 
 
 def similarity(
@@ -62,4 +72,25 @@ def similarity(
     if not baseline:
         return []
     cosine = (encoder.embed(baseline) * encoder.embed(treatment)).sum(1)
+    return [float(value) for value in cosine.clamp(-1, 1)]
+
+
+def to_others(encoder: Encoder, images: Sequence[np.ndarray]) -> list[float]:
+    """Mean cosine of each image to all the others, -1 to 1. Raises ValueError for fewer than two."""
+    if len(images) < 2:
+        raise ValueError(f"{len(images)} image has no others to be like; give two or more")
+    embedded = encoder.embed(images)
+    # Of n vectors of length 1, the sum of one's cosines to all holds its cosine to itself, 1.
+    cosine = (embedded @ embedded.sum(0) - 1) / (len(images) - 1)
+    return [float(value) for value in cosine.clamp(-1, 1)]
+
+
+def fit(encoder: Encoder, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
+    """Cosine of each image and its prompt, -1 to 1: CLIPScore without its factor 2.5 and its cut at 0.
+
+    Hessel et al. 2021, CLIPScore, equation 1. Values depend on the model.
+    """
+    if not images:
+        return []
+    cosine = (encoder.embed(images) * encoder.embed_texts(prompts)).sum(1)
     return [float(value) for value in cosine.clamp(-1, 1)]

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["image", "pair", "reference"]
+Kind = Literal["image", "pair", "reference", "prompt", "seeds"]
 Better = Literal["higher", "lower", "none"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number about one image, about the two images of a pair, or about an image and its reference.
+    """A number about one image, about the two images of a pair, or about an image and something else.
 
+    kind: what it needs beside the image: nothing, the pair's other image, a reference, the prompt, or images
+    of other seeds.
     version: of its formula and weights; a score is kept under it, so it changes whenever the same picture
     could get another value. better: the direction that people would call better, or none where there is no
     such direction. span: the values that it takes, as its authors give them. alone: it depends on the batch
@@ -61,12 +63,36 @@ METRICS: Mapping[str, Metric] = {
             "pair",
             "2",
             "higher",
-            "CLIP similarity of the pair's images, -1 to 1; 1 is the same",
+            "CLIP similarity of the pair's two images; 1 is the same",
             "-1, 1",
         ),
+        Metric(
+            "seed_similarity",
+            "seeds",
+            "1",
+            "none",
+            "drift's yardstick: CLIP similarity of a baseline image to those of other seeds",
+            "-1, 1",
+        ),
+        Metric("clip_score", "prompt", "1", "higher", "CLIP similarity of image and prompt", "-1, 1"),
     )
 }
-DEFAULT = ("brightness", "contrast", "sharpness", "colourfulness", "drift")
+DEFAULT = (
+    "brightness",
+    "contrast",
+    "sharpness",
+    "colourfulness",
+    "saturation",
+    "clipped",
+    "high_frequency",
+    "extremes",
+    "drift",
+    "seed_similarity",
+    "clip_score",
+    "musiq",
+    "clipiqa",
+    "nima",
+)
 
 # The other metrics of pyiqa that judge one image, or an image by its reference: name, better, span. Those
 # marked * depend on the batch or on random crops (issues 48, 130 and 178 of pyiqa).

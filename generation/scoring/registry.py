@@ -88,6 +88,26 @@ def reference_scores(
     return scores
 
 
+def prompt_scores(
+    images: Images, prompts: Sequence[str], *, clip: str = STARTER_CLIP, device: str | None = None
+) -> list[float]:
+    """`clip_score`: how well each image fits the prompt of its place.
+
+    Images and errors are as in `image_scores`.
+    """
+    _must_be_images(images)
+    return drift.fit(drift.load(clip, None, device or _device()), images, prompts) if images else []
+
+
+def seed_scores(images: Images, *, clip: str = STARTER_CLIP, device: str | None = None) -> list[float]:
+    """`seed_similarity` of each image to the others: the baseline's images of one label or prompt.
+
+    Images and errors are as in `image_scores`; fewer than two images are a ValueError.
+    """
+    _must_be_images(images)
+    return drift.to_others(drift.load(clip, None, device or _device()), images)
+
+
 def weights_of(
     metric: str, *, weights: Weights = NO_WEIGHTS, clip: str = STARTER_CLIP, device: str | None = None
 ) -> str:

@@ -60,7 +60,8 @@ class Command(BaseCommand):
         add("folder", metavar="DIR", help="made by `generate`, or any folder of pictures")
         add(
             "--metrics",
-            help=f"comma-separated; by default {','.join(names.DEFAULT)}, with a reference psnr,ssim",
+            help="comma-separated; by default attributes, drift of pairs and what has weights; "
+            "with a reference psnr,ssim",
         )
         add(
             "--weights",
@@ -89,8 +90,9 @@ class Command(BaseCommand):
     def _score(self, folder: Path, options: Mapping[str, Any]) -> None:
         items = _items(folder)
         references = _references(items, options["reference"])
-        asked = _metrics(options["metrics"], bool(references), any(len(item.files) > 1 for item in items))
         weights = Weights(settings.WEIGHTS, dict(options["weights"]))
+        pairs = any(len(item.files) > 1 for item in items)
+        asked = _metrics(options["metrics"], bool(references), pairs, weights)
         failures = Failures()
         part = folder / f".{RESULT}.part"
         try:
@@ -148,10 +150,22 @@ def _references(items: Sequence[Item], folder: str | None) -> dict[Path, Path]:
     return found
 
 
-def _metrics(text: str | None, reference: bool, pairs: bool) -> dict[names.Kind, list[str]]:
+def _by_default(pairs: bool, weights: Weights) -> list[str]:
+    """The default metrics that can be computed for these items, as far as is known without loading them."""
+    found = []
+    for name in names.DEFAULT:
+        metric = names.METRICS[name]
+        if metric.kind == "image" or (metric.kind == "pair" and pairs):
+            with suppress(Unavailable):
+                weights.check(name)
+                found.append(name)
+    return found
+
+
+def _metrics(text: str | None, reference: bool, pairs: bool, weights: Weights) -> dict[names.Kind, list[str]]:
     """What is asked, by kind. Raises CommandError."""
     if text is None:
-        asked = ["psnr", "ssim"] if reference else [n for n in names.DEFAULT if pairs or n != "drift"]
+        asked = ["psnr", "ssim"] if reference else _by_default(pairs, weights)
     else:
         asked = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     found: dict[names.Kind, list[str]] = {"image": [], "reference": [], "pair": []}
@@ -161,6 +175,8 @@ def _metrics(text: str | None, reference: bool, pairs: bool) -> dict[names.Kind,
             raise CommandError(
                 f"{name} is no metric; there are {', '.join([*names.METRICS, *names.OTHERS])}."
             )
+        if metric.kind in ("prompt", "seeds"):
+            raise CommandError(f"{name} is computed for experiments only: leave it out.")
         if metric.kind == "reference" and not reference:
             raise CommandError(f"{name} compares a picture with its reference: give --reference DIR2.")
         if metric.kind == "pair" and not pairs:

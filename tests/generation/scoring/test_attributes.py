@@ -56,6 +56,9 @@ BY_HAND: dict[str, Callable[[np.ndarray], float]] = {
     "saturation": lambda image: float(skimage.color.rgb2hsv(image)[..., 1].mean()),
     "clipped": lambda image: float(((image == 0) | (image == 255)).any(axis=2).mean()),
     "high_frequency": by_hand_high_frequency,
+    "extremes": lambda image: float(
+        (np.abs(luma(image) - ndimage.median_filter(luma(image), 3, mode="reflect")) >= 1 / 8).mean()
+    ),
 }
 
 
@@ -112,3 +115,10 @@ def test_pure_red_is_saturated_and_clipped() -> None:
 
     assert attributes.saturation(batch(red)).item() == 1
     assert attributes.clipped(batch(red)).item() == 1
+
+
+def test_a_lone_bright_pixel_is_one_extreme() -> None:
+    speck = np.full((10, 10, 3), 60, np.uint8)
+    speck[4, 7] = 255
+
+    assert attributes.extremes(batch(speck)).item() == pytest.approx(1 / 100)

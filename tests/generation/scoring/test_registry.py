@@ -1,11 +1,16 @@
+import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import skimage.data
+import torch
+from PIL import Image
 
-from generation.scoring import names, registry
+from generation.scoring import drift, names, registry
 
 CAT = skimage.data.chelsea()
 COFFEE = skimage.data.coffee()
@@ -28,6 +33,39 @@ def test_images_of_several_sizes_are_scored_in_their_order() -> None:
     for metric in OF_IMAGES:
         assert together[metric] == pytest.approx([scores[metric][0] for scores in alone], rel=1e-12)
     assert np.isfinite(list(together.values())).all()
+
+
+def test_similarity_to_other_seeds_is_the_mean_over_them() -> None:
+    images = [CAT, COFFEE, CAT[:200]]
+    both = registry.pair_scores([CAT, CAT], [COFFEE, CAT[:200]], ["drift"])["drift"]
+
+    assert registry.seed_scores(images)[0] == pytest.approx(sum(both) / 2, abs=1e-6)
+
+
+def test_one_image_has_no_other_seeds_to_be_like() -> None:
+    with pytest.raises(ValueError, match="1 image has no others"):
+        registry.seed_scores([CAT])
+
+
+def test_an_image_and_its_prompt_are_compared_as_open_clip_does() -> None:
+    encoder = drift.load(registry.STARTER_CLIP)
+    tokens = open_clip.get_tokenizer(registry.STARTER_CLIP)(["a red rose"])
+    with torch.inference_mode():
+        image = encoder.model.encode_image(encoder.preprocess(Image.fromarray(CAT))[None], normalize=True)
+        text = encoder.model.encode_text(tokens, normalize=True)
+
+    assert registry.prompt_scores([CAT], ["a red rose"]) == pytest.approx([float(image @ text.T)], abs=1e-5)
+
+
+def test_no_prompts_have_no_scores() -> None:
+    assert registry.prompt_scores([], []) == []
+
+
+def test_drift_says_which_weights_it_rests_on() -> None:
+    file = Path(registry.STARTER_CLIP.partition(":")[2]) / "open_clip_model.safetensors"
+
+    assert registry.weights_of("drift") == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert registry.weights_of("brightness") == ""
 
 
 def test_more_images_than_fit_a_batch_are_all_scored(monkeypatch: pytest.MonkeyPatch) -> None:

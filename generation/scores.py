@@ -1,0 +1,196 @@
+"""Scores of a chunk's images and pairs: what is missing, computed or taken over, and what couldn't be.
+
+A metric scores an image once: by the hash of its file, the metric, its version and its weights. The worker
+knows the weights, so what is missing is found there.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db import transaction
+from PIL import Image as Picture
+
+from generation.models import Chunk, Experiment, Image, Pair, Score
+from generation.scoring import names
+from generation.scoring.names import Metric
+from generation.scoring.weights import Unavailable, Weights
+
+log = logging.getLogger(__name__)
+Values = Mapping[int, float]  # by the key of an image or a pair
+
+
+class UnknownMetric(ValueError):
+    """No metric has this name; the message says which there are."""
+
+
+class Unreadable(RuntimeError):
+    """An image's file can't be read from the storage."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """scores: new ones; unscored: why metrics have none here, by name."""
+
+    scores: Sequence[Score]
+    unscored: Mapping[str, str]
+
+
+def of_chunk(chunk: Chunk, metrics: Sequence[str]) -> Scored:
+    """What a chunk lacks of these metrics' scores. A metric that fails is marked, and stops no other."""
+    from generation.scoring import registry
+
+    images = list(chunk.images.select_related("item", "condition").order_by("id"))
+    pairs = list(Pair.objects.filter(treatment__chunk=chunk).order_by("id"))
+    pixels = _Pixels(images)
+    weights, device = Weights(settings.WEIGHTS), settings.DEVICE or None
+    scores: list[Score] = []
+    unscored: dict[str, str] = {}
+    for name in metrics:
+        try:
+            if (metric := names.find(name)) is None:
+                raise Unavailable(f"{name} is a metric that this version doesn't know.")
+            digest = registry.weights_of(name, weights=weights, device=device)
+            rows: Sequence[Image | Pair] = pairs if metric.kind == "pair" else images
+            there = _there(metric, digest, rows)
+            open_rows = [row for row in rows if row.pk not in there]
+            taken = _taken_over(metric, digest, [row for row in open_rows if isinstance(row, Image)])
+            computed = _compute(metric, [r for r in open_rows if r.pk not in taken], pixels, images)(
+                weights, device
+            )
+        except SoftTimeLimitExceeded:
+            raise
+        except Unreadable:
+            raise  # the storage's trouble, which may pass
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                log.exception("%s fails on chunk %s.", name, chunk.pk)
+            unscored[name] = " ".join(str(error).split())[:1000] or type(error).__name__
+        else:
+            of = "pair" if metric.kind == "pair" else "image"
+            scores += [
+                Score(metric=name, version=metric.version, weights=digest, value=value, **{f"{of}_id": key})
+                for key, value in {**taken, **computed}.items()
+            ]
+    return Scored(scores, unscored)
+
+
+def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
+    """Have an experiment scored by more metrics; what is scored already is kept.
+
+    A metric that is there already is tried again where it has no score. Returns the number of chunks that are
+    to be scored; the caller tells the workers. Raises UnknownMetric.
+    """
+    for name in wanted:
+        found = names.find(name)
+        if found is None or found.kind == "reference":
+            known = [
+                m.name for m in (*names.METRICS.values(), *names.OTHERS.values()) if m.kind != "reference"
+            ]
+            raise UnknownMetric(f"{name} is no metric of images or pairs; there are {', '.join(known)}.")
+    with transaction.atomic():
+        row = Experiment.objects.select_for_update().get(pk=experiment.pk)
+        row.metrics = list(dict.fromkeys([*row.metrics, *wanted]))
+        row.save(update_fields=["metrics"])
+        experiment.metrics = row.metrics
+        # A chunk that is just being scored by the old list stays open when it is recorded.
+        return row.chunks.filter(stage=Chunk.Stage.DONE).update(
+            stage=Chunk.Stage.SCORES, attempts=0, progress=0, failed=False, error="", not_before=None
+        )
+
+
+def unscored(experiment: Experiment) -> dict[str, str]:
+    """Why metrics of an experiment have no scores somewhere, by name."""
+    found: dict[str, str] = {}
+    for reasons in experiment.chunks.exclude(unscored={}).order_by("id").values_list("unscored", flat=True):
+        found = dict(reasons) | found
+    return found
+
+
+class _Pixels:
+    """Pixels of images, each decoded at its first use."""
+
+    def __init__(self, images: Sequence[Image]) -> None:
+        self._images = {image.pk: image for image in images}
+        self._decoded: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, key: int) -> np.ndarray:
+        if key not in self._decoded:
+            try:
+                with self._images[key].open() as file:
+                    self._decoded[key] = np.asarray(Picture.open(file).convert("RGB"))
+            except Exception as error:  # a remote storage has errors of its own
+                raise Unreadable(f"Image {self._images[key].sha256} can't be read: {error}") from error
+        return self._decoded[key]
+
+
+def _there(metric: Metric, digest: str, rows: Sequence[Image | Pair]) -> set[int]:
+    """Keys of the rows that are scored by this metric with these weights."""
+    of = "pair" if metric.kind == "pair" else "image"
+    found = Score.objects.filter(metric=metric.name, version=metric.version, weights=digest)
+    return set(found.filter(**{f"{of}__in": rows}).values_list(f"{of}_id", flat=True))
+
+
+def _taken_over(metric: Metric, digest: str, images: Sequence[Image]) -> dict[int, float]:
+    """Values of the same files, scored elsewhere; only for metrics that depend on the file alone."""
+    if metric.kind != "image" or not images:
+        return {}
+    values = dict(
+        Score.objects.filter(
+            image__sha256__in={image.sha256 for image in images},
+            metric=metric.name,
+            version=metric.version,
+            weights=digest,
+        ).values_list("image__sha256", "value")
+    )
+    return {image.pk: values[image.sha256] for image in images if image.sha256 in values}
+
+
+def _compute(
+    metric: Metric, rows: Sequence[Image | Pair], pixels: _Pixels, images: Sequence[Image]
+) -> Callable[[Weights, str | None], Values]:
+    """What computes a metric for these rows."""
+    from generation.scoring import registry
+
+    def of_images(weights: Weights, device: str | None) -> Values:
+        found = registry.image_scores(
+            [pixels[row.pk] for row in rows], [metric.name], device=device, weights=weights
+        )
+        return dict(zip((row.pk for row in rows), found[metric.name], strict=True))
+
+    def of_pairs(weights: Weights, device: str | None) -> Values:
+        pairs = [row for row in rows if isinstance(row, Pair)]
+        found = registry.pair_scores(
+            [pixels[pair.baseline_id] for pair in pairs],
+            [pixels[pair.treatment_id] for pair in pairs],
+            [metric.name],
+            device=device,
+        )
+        return dict(zip((pair.pk for pair in pairs), found[metric.name], strict=True))
+
+    def of_prompts(weights: Weights, device: str | None) -> Values:
+        asked = [row for row in rows if isinstance(row, Image) and row.item.prompt]
+        found = registry.prompt_scores(
+            [pixels[row.pk] for row in asked], [row.item.prompt for row in asked], device=device
+        )
+        return dict(zip((row.pk for row in asked), found, strict=True))
+
+    def of_seeds(weights: Weights, device: str | None) -> Values:
+        # The baseline's images of one label or prompt that were made together.
+        groups: dict[tuple[int | None, str], list[int]] = defaultdict(list)
+        for image in images:
+            if image.condition.position == 0:
+                groups[image.item.label, image.item.prompt].append(image.pk)
+        open_keys = {row.pk for row in rows}
+        found: dict[int, float] = {}
+        for keys in groups.values():
+            if len(keys) > 1 and open_keys & set(keys):
+                values = registry.seed_scores([pixels[key] for key in keys], device=device)
+                found |= {k: v for k, v in zip(keys, values, strict=True) if k in open_keys}
+        return found
+
+    return {"image": of_images, "pair": of_pairs, "prompt": of_prompts, "seeds": of_seeds}[metric.kind]
