@@ -24,12 +24,15 @@ def items(experiment: Experiment) -> str:
     ]
     first, last = seeds["first"], seeds["last"]
     drawn_from = f"seed {first}" if first == last else f"seeds {first} to {last}"
+    if experiment.items.exclude(name="").exists():
+        drawn_from = "told apart by their files' names"
     return f"{experiment.items.count():,} of {', '.join(of)}; {drawn_from}"
 
 
 def recipe(recipe: Mapping[str, Any]) -> str:
     """A recipe without what is left to the model."""
-    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)
+    known = (f"{name} {value}" for name, value in recipe.items() if value is not None and name != "imported")
+    return ", ".join([*known, *(["made elsewhere"] if recipe.get("imported") else [])])
 
 
 _SUBJECTS = {"labels": "labels", "prompts": "prompts", "nothing": "kinds"}

@@ -447,6 +447,18 @@ def test_models_of_imported_images_are_not_offered_for_more(admin_client, lab):
 
 
 @pytest.mark.django_db
+def test_an_imported_experiments_page_says_so(admin_client, lab):
+    made = import_folder(lab, "mine")
+
+    page = admin_client.get(made.get_absolute_url()).content.decode()
+
+    assert "<div>ours: made elsewhere</div>" in page
+    assert "3 of mine; told apart by their files&#x27; names" in page
+    assert "9 of 9 images made" in page
+    assert "10" in admin_client.get("/admin/generation/pair/").content.decode()
+
+
+@pytest.mark.django_db
 def test_two_imports_of_one_model_name_are_told_apart(lab):
     ImageModel.objects.create(name="x", source="org/x")
 
