@@ -7,10 +7,11 @@ from threading import Barrier
 import pytest
 from django.db import connection
 
-from studies import enrolment, voting
-from studies.models import Seat, Trial, Vote
+from studies import enrolment, protocol, screening, voting
+from studies.models import Answer, Seat, Trial, Vote
 from studies.recruitment import Arrival
-from tests.studies.factories import Person, published
+from studies.refusals import AnotherForm
+from tests.studies.factories import Person, draft, published
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,3 +92,46 @@ def test_the_same_person_coming_ten_times_at_once_has_one_seat():
 
     assert len({person.pk for person in people}) == 1
     assert Seat.objects.filter(holder__isnull=False).count() == 1
+
+
+def test_the_same_browser_coming_ten_times_at_once_has_one_seat():
+    study = published(3, people=20)
+
+    people = at_once(10, lambda number: enrolment.enrol(study, Arrival(browser="b" * 22)))
+
+    assert len({person.pk for person in people}) == 1
+    assert Seat.objects.filter(holder__isnull=False).count() == 1
+
+
+def test_different_answers_about_a_person_at_once_leave_one_and_refuse_the_others():
+    study = draft(3, people=2)
+    asked = study.form_questions.create(text="Age?", kind="number", least=18)
+    protocol.publish(study)
+    study.refresh_from_db()
+    person = enrolment.enrol(study, Arrival())
+
+    def tell(number):
+        try:
+            said = {f"answer-{asked.pk}": ("17", "40")[number % 2]}
+            return screening.answer(study.slug, person.key, said).state
+        except AnotherForm:
+            return "refused"
+
+    answers = Counter(at_once(10, tell))
+
+    assert answers["refused"] == 5
+    person.refresh_from_db()
+    assert answers[person.state] == 5
+    assert Answer.objects.get().value == ("17" if person.state == "screened" else "40")
+    assert Seat.objects.filter(holder=person).exists() == (person.state == "active")
+
+
+def test_people_who_came_too_late_ask_at_once_for_the_one_seat_that_opened():
+    study = published(3, people=1)
+    first = enrolment.enrol(study, Arrival())
+    late = [enrolment.enrol(study, Arrival()) for _ in range(10)]
+    enrolment.withdraw(first)
+
+    states = Counter(at_once(10, lambda number: enrolment.try_again(late[number]).state))
+
+    assert states == {"active": 1, "full": 9}

@@ -148,3 +148,13 @@ def test_repeats_are_left_out_of_the_figures_and_kept_in_the_file():
 
     assert results.compute(study)["analysis"]["votes"]["main"] == 4
     assert b"".join(export.votes_csv(study)).count(b"repeat") == 2
+
+
+def test_a_label_stands_in_the_file_with_its_name():
+    study = published(experiment=experiment(3, labels=3), people=1, blind=False)
+    Person(study).start().finish()
+
+    rows = list(csv.DictReader(io.StringIO(b"".join(export.votes_csv(study)).decode())))
+
+    # The model has names for 0 and 1 only.
+    assert {row["label"]: row["label_name"] for row in rows} == {"0": "daisy", "1": "tulip", "2": ""}

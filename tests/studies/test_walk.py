@@ -49,7 +49,10 @@ def test_get_changes_nothing():
     person = Person(study).join()
     before = everything()
 
-    for page in ("", "join/", "instructions/", "begin/", "trial/", "end/", "leave/", "withdraw/", "left/"):
+    for page in (
+        "", "join/", "again/", "questions/", "screened/", "instructions/", "begin/", "trial/", "end/",
+        "leave/", "withdraw/", "left/",
+    ):  # fmt: skip
         person.client.get(f"/s/{study.slug}/{page}")
         Client().get(f"/s/{study.slug}/{page}?link={link}")
     person.client.get(person.action)
