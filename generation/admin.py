@@ -1,6 +1,5 @@
 """The researcher's pages about images: models, experiments with their progress, and the gallery of pairs."""
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from generation import claims, control, costs, planning, progress, scores, tasks
+from generation import claims, control, costs, planning, progress, scores, tasks, wording
 from generation.forms import ExperimentForm, ImportForm, ModelForm, PresetForm
 from generation.gallery import PairAdmin
 from generation.models import Experiment, ImageModel, Pair
@@ -40,7 +39,6 @@ COLOURS = {
     "cancelled": "danger",
 }
 
-MOST_SUBJECTS = 10_000  # labels and prompts are counted so far
 PLANNED = [
     "items_words",
     "steps_list",
@@ -223,27 +221,7 @@ class ExperimentAdmin(CheckedAgain):
 
     @display(description="Items")
     def items_words(self, experiment: Experiment) -> str:
-        drawn = experiment.items.aggregate(
-            items=models.Count("id"), first=models.Min("seed"), last=models.Max("seed")
-        )
-        kinds = (
-            experiment.items.values("model__name", "label", "prompt")
-            .distinct()
-            .values_list("model__name", flat=True)
-        )
-        subjects = Counter(kinds[:MOST_SUBJECTS])
-        of = ", ".join(
-            f"{model} ({count} label{'s' * (count != 1)} or prompt{'s' * (count != 1)})"
-            if count > 1
-            else model
-            for model, count in subjects.items()
-        )
-        seeds = (
-            f"seed {drawn['first']}"
-            if drawn["first"] == drawn["last"]
-            else f"seeds {drawn['first']} to {drawn['last']}"
-        )
-        return f"{drawn['items']:,} of {of}, {seeds}"
+        return wording.items(experiment)
 
     @display(description="Guidance scale")
     def guidance_words(self, experiment: Experiment) -> str:
@@ -256,7 +234,7 @@ class ExperimentAdmin(CheckedAgain):
     @display(description="Conditions")
     def conditions_list(self, experiment: Experiment) -> SafeString:
         return format_html_join(
-            "", "<div>{}: {}</div>", ((c.name, _words(c.recipe)) for c in experiment.conditions.all())
+            "", "<div>{}: {}</div>", ((c.name, wording.recipe(c.recipe)) for c in experiment.conditions.all())
         )
 
     def control(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -291,11 +269,6 @@ def _newest(experiment: Experiment) -> list[Pair]:
         return []
     pairs = Pair.objects.filter(item__in=claims.chunk_items(last), steps=last.steps)
     return list(pairs.select_related("item__model", "baseline", "treatment__condition").order_by("-id")[:6])
-
-
-def _words(recipe: dict[str, Any]) -> str:
-    """A recipe in words, without what is left to the model."""
-    return ", ".join(f"{name} {value}" for name, value in recipe.items() if value is not None)
 
 
 admin.site.register(Pair, PairAdmin)
