@@ -87,6 +87,8 @@ def _preference(found: Mapping[str, Any]) -> Figure:
         "Wilson's interval with the effective number of votes. The broken line is no preference. "
         f"{wording.counted(analysis['votes'])}. {wording.exclusions(found['counts'])}"
     )
+    if len(rows) > plots.MOST_ROWS:
+        caption += f" The first {plots.MOST_ROWS} of {len(rows)} are drawn."
     head = (
         "block", "baseline", "treatment", "share", "low", "high", "p", "holm_p", "verdict", "people", "items",
         "votes",

@@ -17,6 +17,7 @@ from studies.statistics.intervals import Preference
 from studies.statistics.votes import Votes
 
 NO_DIRECTION = "none"
+BEYOND = 1e100  # no metric's value; its square would not be a number any more
 
 
 def beside(block: int, votes: Votes, name: str, baseline: str, treatment: str) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _values(kind: str, keys: Iterable[int]) -> dict[str, dict[int, float]]:
     )
     found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for metric, version, key, value in rows:
-        if np.isfinite(value):
+        if abs(value) < BEYOND:
             found[metric][version][key] = value
     return {
         metric: max(sorted(versions.items()), key=lambda entry: len(entry[1]))[1]

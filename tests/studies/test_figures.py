@@ -113,5 +113,12 @@ def test_a_ranking_of_few_people_is_not_to_be_believed():
     assert "too small" not in said[1]
 
 
+def test_a_plot_of_very_many_comparisons_says_how_many_are_drawn():
+    of = found(*(("e", f"model {n:02d}", 10) for n in range(61)), people=3, items=2)
+
+    assert "The first 60 of 61 are drawn." in figures.of(of)[0].caption
+    assert len(figures.of(of)[0].rows) == 61
+
+
 def test_without_votes_or_people_nothing_is_drawn():
     assert figures.of({"analysis": None, "dropout": dropout([])}) == []

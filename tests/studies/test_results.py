@@ -355,6 +355,13 @@ class TestMetrics:
 
         assert "clipped" not in found["metrics"]
 
+    def test_a_value_that_is_no_score_is_left_out(self, study):
+        Score.objects.filter(image__item__position=0).update(value=1e308)
+
+        (found,) = results.compute(study)["metrics"]
+
+        assert found["metrics"]["brightness"]["difference"]["n_pairs"] == 4
+
     def test_only_the_version_that_most_pictures_have_counts(self, study):
         for pair in Pair.objects.all()[:2]:
             Score.objects.create(image=pair.treatment, metric="brightness", version="2", value=9.0)

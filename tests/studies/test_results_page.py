@@ -12,7 +12,7 @@ import pytest
 from generation.models import Pair, Score
 from studies import latest, protocol
 from studies.models import Participant, Study
-from tests.studies.factories import Person, experiment, published
+from tests.studies.factories import Person, draft, experiment, published
 from tests.studies.test_results import exclude, voted
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +81,13 @@ def test_scarce_and_one_sided_votes_are_shown_with_the_reason(admin_client, peop
 
     assert words in shown.replace("\u2009", " ")
     assert "None" not in shown and "nan" not in shown.lower().split()
+
+
+def test_a_draft_that_is_not_blind_says_that_nobody_has_voted(admin_client):
+    shown = read(admin_client, draft(2, blind=False))
+
+    assert "There is no figure yet: nobody has voted yet." in shown
+    assert "None" not in shown
 
 
 def test_one_vote_is_shown(admin_client):
