@@ -481,3 +481,17 @@ def test_strange_values_in_the_address_never_break_the_site(name):
         sent = client.post(f"/s/{study.slug}/join/", said, content_type=FORM)
         assert page.status_code in (200, 400, 404)
         assert sent.status_code in (303, 400, 404, 409)
+
+
+def test_an_answer_of_somebody_who_took_theirs_back_is_refused_and_stores_nothing():
+    study = published(3)
+    person = Person(study).start()
+    given, fields = person.action, person.fields()
+    person.vote("left")
+    ahead = person.action
+    enrolment.withdraw(person.row)
+
+    answers = [person.client.post(action, fields | {"choice": "left"}) for action in (given, ahead)]
+
+    assert [answer.status_code for answer in answers] == [409, 410]
+    assert list(Vote.objects.values_list("choice", flat=True)) == [None]

@@ -135,3 +135,16 @@ def test_people_who_came_too_late_ask_at_once_for_the_one_seat_that_opened():
     states = Counter(at_once(10, lambda number: enrolment.try_again(late[number]).state))
 
     assert states == {"active": 1, "full": 9}
+
+
+def test_a_draft_published_in_two_tabs_at_once_is_published_once():
+    study = draft(3, people=4)
+
+    def publish(number):
+        try:
+            return protocol.publish(study).version
+        except protocol.NotPublishable:
+            return "refused"
+
+    assert Counter(at_once(2, publish)) == {1: 1, "refused": 1}
+    assert Seat.objects.count() == 4
