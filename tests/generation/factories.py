@@ -27,7 +27,8 @@ def flower_model() -> ImageModel:
 def plan(**changes: Any) -> planning.Plan:
     """Two labels, three seeds, one number of steps: six pairs."""
     subjects = changes.pop("subjects", [planning.Subject(label=0), planning.Subject(label=1)])
-    crossed = planning.crossed(flower_model(), subjects, changes.pop("seeds", [0, 1, 2]))
+    model = changes.pop("model", None) or flower_model()
+    crossed = planning.crossed(model, subjects, changes.pop("seeds", [0, 1, 2]))
     return planning.Plan(
         **{
             "name": "an experiment",
