@@ -1,7 +1,10 @@
 """Image files in an S3-compatible object store, named by the hash of their content as in a local folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.utils.deconstruct import deconstructible
@@ -29,17 +32,28 @@ class S3ContentStorage(S3Storage):
         )
 
     def _save(self, name: str, content: File) -> str:
-        if not self.exists(name):
-            # Not the library's upload, which sends a large file in parts.
-            self.bucket.Object(name).put(Body=content.read(), ContentType="image/png")
+        with _errors_of_the_system():
+            if not self.exists(name):
+                # Not the library's upload, which sends a large file in parts.
+                self.bucket.Object(name).put(Body=content.read(), ContentType="image/png")
         return name
 
     def _open(self, name: str, mode: str = "rb") -> File:
         """Raises FileNotFoundError, as a local folder does."""
-        try:
+        with _errors_of_the_system():
             content = self.bucket.Object(name).get()["Body"].read()
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                raise FileNotFoundError(f"No file {name} in the bucket {settings.S3_BUCKET}.") from error
-            raise
         return ContentFile(content, name=name)
+
+
+@contextmanager
+def _errors_of_the_system() -> Iterator[None]:
+    """What goes wrong between here and the store is an OSError, as with a folder."""
+    try:
+        yield
+    except ClientError as error:
+        said = f"The bucket {settings.S3_BUCKET} says: {error}"
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            raise FileNotFoundError(said) from error
+        raise OSError(said) from error
+    except BotoCoreError as error:
+        raise OSError(f"The bucket {settings.S3_BUCKET} can't be reached: {error}") from error

@@ -99,11 +99,21 @@ def test_a_fake_s3_does_not_get_again_what_is_there(fake_s3):
 def test_a_lost_file_is_told_by_a_fake_s3_as_by_a_folder(fake_s3):
     name = storage.image_file("0" * 64)
 
-    with pytest.raises(FileNotFoundError, match="No file 00/0000"):
+    with pytest.raises(FileNotFoundError, match="bucket images"):
         default_storage.open(name)
     with pytest.raises(FileNotFoundError):
         default_storage.size(name)
     assert not default_storage.exists(name)
+
+
+def test_a_store_that_cannot_be_reached_or_has_no_such_bucket_is_an_error_of_the_system(fake_s3, settings):
+    for change in ({"S3_BUCKET": "none"}, {"S3_ENDPOINT": "http://127.0.0.1:9"}):
+        for name, value in change.items():
+            setattr(settings, name, value)
+        settings.STORAGES = dict(settings.STORAGES)  # so that Django makes the storage anew
+
+        with pytest.raises(OSError, match=f"The bucket {settings.S3_BUCKET}"):
+            storage.keep(b"pixels")
 
 
 def test_a_changed_file_is_put_aside_in_a_fake_s3(fake_s3):

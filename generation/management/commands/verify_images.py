@@ -35,14 +35,16 @@ class Command(BaseCommand):
                 total = of_all
                 progress.update(looking, completed=done, total=of_all)
 
-            found = list(verifying.damages(of, looked_at))
-            if found and not check:
-                making = progress.add_task("chunks made again", total=None)
-                outcomes = verifying.mend(
-                    found, lambda done, of_all: progress.update(making, completed=done, total=of_all)
-                )
-            else:
+            try:
+                found = list(verifying.damages(of, looked_at))
                 outcomes = []
+                if found and not check:
+                    making = progress.add_task("chunks made again", total=None)
+                    outcomes = verifying.mend(
+                        found, lambda done, of_all: progress.update(making, completed=done, total=of_all)
+                    )
+            except OSError as error:
+                raise CommandError(f"The image storage fails ({error}): try again when it is back.") from None
         for line in outcomes or found:
             self.stdout.write(str(line))
         left = len(found) - sum(outcome.whole for outcome in outcomes)
