@@ -196,8 +196,8 @@ def _rows(images: int) -> int:
             )
             cursor.execute(
                 "INSERT INTO generation_pair (experiment_id, item_id, steps, baseline_id, treatment_id,"
-                " excluded, frozen)"
-                " SELECT %s, b.item_id, 20, b.id, t.id, '', false FROM generation_image b"
+                " excluded, frozen, flags)"
+                " SELECT %s, b.item_id, 20, b.id, t.id, '', false, '{}' FROM generation_image b"
                 " JOIN generation_image t USING (item_id)"
                 " JOIN generation_condition bc ON bc.id = b.condition_id AND bc.position = 0"
                 " JOIN generation_condition tc ON tc.id = t.condition_id AND tc.position = 1"
@@ -212,16 +212,16 @@ def _rows(images: int) -> int:
 def _scores(cursor: Any) -> None:
     from generation.scoring.names import METRICS as known
 
-    columns = "metric, version, value, created"
+    columns = "metric, version, weights, value, created"
     for metric in METRICS:
         cursor.execute(
             f"INSERT INTO generation_score (image_id, {columns})"
-            " SELECT id, %s, %s, random(), now() FROM generation_image",
+            " SELECT id, %s, %s, '', random(), now() FROM generation_image",
             [metric, known[metric].version],
         )
     cursor.execute(
         f"INSERT INTO generation_score (pair_id, {columns})"
-        " SELECT id, 'drift', %s, random(), now() FROM generation_pair",
+        " SELECT id, 'drift', %s, '', random(), now() FROM generation_pair",
         [known["drift"].version],
     )
 
