@@ -1,6 +1,6 @@
 # What can be done here. Each target makes what it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-reset test faults lint lock bench-sampling bench-generation bench-coverage bench-analysis bench-voting screenshots
+.PHONY: help install demo demo-reset test faults lint lock bench-sampling bench-generation bench-scoring bench-coverage bench-analysis bench-voting screenshots
 
 # The newest Python that we support and that runs here (a version manager's stub may be there and not run).
 PYTHON = $(shell for v in 3.13 3.12 3.11; do \
@@ -53,6 +53,9 @@ bench-sampling: $(STAMP)  ## what a pair costs, beside the model's own forward p
 
 bench-generation: $(STAMP)  ## workers beside the command, two beside one, pages of a million images
 	$(RUN) -m benchmarks.generation
+
+bench-scoring: $(STAMP)  ## scoring a folder, beside the metrics' own forward passes
+	$(RUN) -m benchmarks.scoring
 
 bench-coverage: $(STAMP)  ## how often the intervals cover, by simulation
 	$(RUN) -m benchmarks.coverage

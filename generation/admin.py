@@ -22,6 +22,7 @@ from generation import claims, control, costs, planning, progress, scores, tasks
 from generation.forms import ExperimentForm, ImportForm, ModelForm, PresetForm
 from generation.gallery import PairAdmin
 from generation.models import Experiment, ImageModel, Pair
+from generation.scoring.names import METRICS
 
 CONTROLS: dict[str, tuple[Callable[[Experiment], object], str]] = {
     "pause": (control.pause, "Paused: what is being made is finished, nothing more is begun."),
@@ -134,6 +135,7 @@ class ExperimentAdmin(CheckedAgain):
         view = self.admin_site.admin_view
         return [
             path("<int:pk>/progress/", view(self.progress), name="generation_progress"),
+            path("<int:pk>/metrics/", view(require_POST(self.metrics)), name="generation_metrics"),
             path("<int:pk>/control/", view(require_POST(self.control)), name="generation_control"),
             *super().get_urls(),
         ]
@@ -249,6 +251,20 @@ class ExperimentAdmin(CheckedAgain):
         messages.info(request, said)
         return redirect(experiment.get_absolute_url())
 
+    def metrics(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Score the images by more metrics, or again by those that were unavailable."""
+        experiment = get_object_or_404(Experiment, pk=pk)
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        try:
+            opened = scores.add_metrics(experiment, request.POST.getlist("metric"))
+        except scores.UnknownMetric as error:
+            messages.error(request, str(error))
+        else:
+            tasks.start(experiment)
+            messages.info(request, f"What is missing is scored: {opened} chunk{'s' * (opened != 1)}.")
+        return redirect(experiment.get_absolute_url())
+
 
 def _progress_context(experiment: Experiment) -> dict[str, Any]:
     return {
@@ -256,7 +272,10 @@ def _progress_context(experiment: Experiment) -> dict[str, Any]:
         "progress": (now := progress.of(experiment)),
         "colour": COLOURS[now.word],
         "ahead": progress.ahead_of(experiment) if now.word == "waiting" else [],
-        "unscored": scores.unscored(experiment),
+        "unscored": (without := scores.unscored(experiment)),
+        "more_metrics": [
+            metric for name, metric in METRICS.items() if name in without or name not in experiment.metrics
+        ],
         "workers": list(experiment.chunks.filter(lease__isnull=False).order_by("id")[:20]),
         "preview": _newest(experiment),
     }

@@ -237,3 +237,29 @@ def test_the_experiments_page_says_what_is_unavailable(admin_client):
     page = admin_client.get(reverse("admin:generation_progress", args=[found.pk]))
 
     assert "musiq is unavailable" in page.text
+
+
+class TestMoreMetricsOnThePage:
+    def test_it_works(self, admin_client):
+        found = scored(metrics=["brightness", "musiq"])
+        page = admin_client.get(found.get_absolute_url())
+        assert {m.name for m in page.context["more_metrics"]} >= {"contrast", "musiq"}
+        assert "brightness" not in {m.name for m in page.context["more_metrics"]}
+
+        answer = admin_client.post(
+            reverse("admin:generation_metrics", args=[found.pk]), {"metric": ["contrast"]}
+        )
+        tasks.score_images()
+
+        assert answer.url == found.get_absolute_url()
+        assert counts() == {"brightness": 12, "contrast": 12}
+
+    def test_what_is_no_metric_is_refused(self, admin_client):
+        found = scored(metrics=["brightness"])
+
+        page = admin_client.post(
+            reverse("admin:generation_metrics", args=[found.pk]), {"metric": ["beauty"]}, follow=True
+        )
+
+        assert "beauty is no metric" in page.text
+        assert found.chunks.get().stage == Chunk.Stage.DONE
