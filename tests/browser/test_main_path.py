@@ -59,7 +59,7 @@ def make_experiment(page: Page) -> None:
     page.fill("[name=steps]", "0")
     page.fill("[name=rho]", "-1")
     page.click("[name=_save]")
-    expect(page.locator("body")).to_contain_text("a number, 0 or more")  # ρ is refused first
+    expect(page.locator("body")).to_contain_text("a number from 0 to 1000")  # ρ is refused first
     shot(page, "experiment-refused")
     page.fill("[name=rho]", "1.35")
     page.fill("[name=steps]", "10")

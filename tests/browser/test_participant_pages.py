@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from studies import protocol
 from studies.models import Participant, Vote
-from tests.browser.conftest import shot
+from tests.browser.conftest import PATIENCE_MS, shot
 from tests.studies.factories import draft, experiment, published
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -155,7 +155,8 @@ def test_a_trial_fits_the_screen_without_scrolling(visit, width, height, size):
     page = start(visit(study, viewport={"width": width, "height": height}))
     ready(page, 1, 2)
 
-    assert page.evaluate("document.documentElement.scrollHeight") == height
+    # Waited for: the page may still be settling when the pictures appear.
+    page.wait_for_function(f"document.documentElement.scrollHeight === {height}", timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize(("phone", "seen"), [(True, 0), (False, 1)])
