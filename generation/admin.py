@@ -222,8 +222,11 @@ class ExperimentAdmin(CheckedAgain):
         return ", ".join(map(str, experiment.steps))
 
     @display(description="Items")
-    def items_words(self, experiment: Experiment) -> str:
-        return wording.items(experiment)
+    def items_words(self, experiment: Any) -> str:
+        # The page asks for a field's words several times.
+        if not hasattr(experiment, "items_words"):
+            experiment.items_words = wording.items(experiment)
+        return experiment.items_words
 
     @display(description="Guidance scale")
     def guidance_words(self, experiment: Experiment) -> str:
