@@ -162,4 +162,5 @@ UNFOLD = {
     "SITE_SYMBOL": "compare",
     "SITE_URL": None,
     "SHOW_HISTORY": True,
+    "DASHBOARD_CALLBACK": "evalsite.home.context",
 }

@@ -54,6 +54,8 @@ def write(
                         block.treatment.name: block.treatment.recipe,
                     },
                     "comparisons": block.comparisons,
+                    "without_flagged": block.without_flagged,
+                    "chosen_by_hand": block.chosen.exists(),
                     "pairs": [_pair(pairs[key], copies) for key in drawn.pairs],
                 }
                 for block, drawn in zip(blocks, design.blocks, strict=True)

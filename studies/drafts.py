@@ -1,11 +1,11 @@
 """Making a study: a draft over the pairs of an experiment, and what must be right before it is published."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Count
 
 from generation.models import Experiment
 from studies import audit, form, seats
@@ -92,22 +92,24 @@ class Cell:
     baseline: int
     treatment: int
     treatment_name: str
+    sampler: str
     pairs: int
 
 
-def cells(experiment: Experiment) -> list[Cell]:
+def cells(experiment: Experiment, *, without_flagged: bool = False) -> list[Cell]:
     """The comparisons that an experiment has pairs for, in the order of model, steps and condition."""
-    found: Counter[tuple[Any, ...]] = Counter()
-    rows = experiment.pairs.filter(excluded="").values_list(
-        "item__model", "item__model__name", "steps", "baseline__condition", "treatment__condition",
-        "treatment__condition__name", "treatment__condition__position",
+    pairs = experiment.pairs.filter(excluded="")
+    if without_flagged:
+        pairs = pairs.filter(flags=[])
+    found = (
+        pairs.values_list(
+            "item__model", "item__model__name", "steps", "baseline__condition", "treatment__condition",
+            "treatment__condition__name", "treatment__condition__recipe__sampler",
+        )
+        .annotate(Count("pk"))
+        .order_by("item__model__name", "steps", "treatment__condition__position")
     )  # fmt: skip
-    found.update(rows.iterator())
-    in_order = sorted(found.items(), key=lambda cell: (cell[0][1], cell[0][2], cell[0][6]))
-    return [
-        Cell(model, model_name, steps, baseline, treatment, name, count)
-        for (model, model_name, steps, baseline, treatment, name, _), count in in_order
-    ]
+    return [Cell(*row) for row in found]
 
 
 def design_of(study: Study) -> seats.Design:

@@ -243,6 +243,13 @@ class Block(models.Model):
     comparisons = models.PositiveSmallIntegerField(
         "comparisons per person", default=25, validators=[MinValueValidator(1), MaxValueValidator(500)]
     )
+    without_flagged = models.BooleanField(
+        "without flagged pairs",
+        default=False,
+        help_text="Leaves out pairs with a flag, such as washed out or drifted.",
+    )
+    # Picked by hand in the gallery; none: all pairs of the comparison.
+    chosen = models.ManyToManyField(Pair, related_name="+", blank=True, editable=False)
 
     class Meta:
         ordering = ["study", "position", "id"]
@@ -259,13 +266,17 @@ class Block(models.Model):
 
     def pairs(self) -> models.QuerySet[Pair]:
         """The pairs that people can be shown."""
-        return Pair.objects.filter(
+        pairs = Pair.objects.filter(
             experiment=self.experiment_id,
             steps=self.steps,
             item__model=self.model_id,
             treatment__condition=self.treatment_id,
             excluded="",
         )
+        if self.without_flagged:
+            pairs = pairs.filter(flags=[])
+        chosen = self.chosen.through.objects.filter(block=self.pk)
+        return pairs.filter(pk__in=chosen.values("pair")) if chosen.exists() else pairs
 
 
 class Question(models.Model):

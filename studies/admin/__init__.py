@@ -1,5 +1,5 @@
 """The researcher's pages about studies. Django finds them by this package."""
 
-from studies.admin import people, records, study
+from studies.admin import compose, people, records, study
 
-__all__ = ["people", "records", "study"]
+__all__ = ["compose", "people", "records", "study"]

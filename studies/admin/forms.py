@@ -1,5 +1,6 @@
 """Forms of the admin: a study, its blocks and its questions. Each error stands at its field."""
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -11,6 +12,7 @@ from studies import drafts
 from studies import form as person_form
 from studies.models import Block, FormQuestion, Question, Study
 
+_GONE = "The pairs of this comparison are gone"
 WHOLE = "all"  # every comparison of an experiment
 TEXTS = {"consent": drafts.CONSENT, "instructions": drafts.INSTRUCTIONS, "debrief": drafts.DEBRIEF}
 MOST_EXPERIMENTS = 200  # offered, the newest first
@@ -79,33 +81,39 @@ class BlockForm(forms.ModelForm):
 
     class Meta:
         model = Block
-        fields = ["comparisons"]
+        fields = ["comparisons", "without_flagged"]
         widgets = {"comparisons": UnfoldAdminIntegerFieldWidget}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.more: list[Block] = []
+        self.chosen = 0  # pairs picked by hand
         block = self.instance
         field = self.fields["comparison"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [("", "Choose what is compared"), *offers()]
         if block.pk:
             field.initial = f"{block.experiment_id}:{block.model_id}:{block.steps}:{block.treatment_id}"
+            if chosen := block.chosen.count():
+                self.chosen = chosen
+                field.help_text = (
+                    f"Only the {chosen} pairs that were picked in the gallery; another choice takes all "
+                    "of its own."
+                )
 
     def clean(self) -> dict[str, Any]:
         said = super().clean() or {}
         if not (chosen := said.get("comparison")):
             return said
         experiment = Experiment.objects.get(pk=chosen.split(":")[0])
-        cells = [
-            cell
-            for cell in drafts.cells(experiment)
-            if chosen
-            in (f"{experiment.pk}:{WHOLE}", f"{experiment.pk}:{cell.model}:{cell.steps}:{cell.treatment}")
-        ]
+        cells = chosen_cells(experiment, chosen, said.get("without_flagged", False))
         if not cells:
-            self.add_error("comparison", "The pairs of this comparison are gone: choose another.")
+            gone = "All pairs of this comparison are flagged" if said.get("without_flagged") else _GONE
+            self.add_error("comparison", f"{gone}: choose another.")
             return said
+        if self.chosen and "comparison" not in self.changed_data:
+            self.instance.without_flagged = said.get("without_flagged", False)
+            cells = [replace(cells[0], pairs=self.instance.pairs().count())]
         wanted = said.get("comparisons") or 0
         fewest = min(cells, key=lambda cell: cell.pairs)
         if wanted > fewest.pairs:
@@ -116,8 +124,24 @@ class BlockForm(forms.ModelForm):
             )
         first, *rest = cells
         _fill(self.instance, experiment, first)
-        self.more = [_fill(Block(comparisons=wanted), experiment, cell) for cell in rest]
+        same = {"comparisons": wanted, "without_flagged": said.get("without_flagged", False)}
+        self.more = [_fill(Block(**same), experiment, cell) for cell in rest]
         return said
+
+    def save(self, commit: bool = True) -> Block:
+        block = super().save(commit)
+        if self.chosen and "comparison" in self.changed_data:
+            block.chosen.clear()
+        return block
+
+
+def chosen_cells(experiment: Experiment, chosen: str, without_flagged: bool) -> list[drafts.Cell]:
+    return [
+        cell
+        for cell in drafts.cells(experiment, without_flagged=without_flagged)
+        if chosen
+        in (f"{experiment.pk}:{WHOLE}", f"{experiment.pk}:{cell.model}:{cell.steps}:{cell.treatment}")
+    ]
 
 
 def _fill(block: Block, experiment: Experiment, cell: drafts.Cell) -> Block:

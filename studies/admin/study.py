@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -16,10 +16,24 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from studies import audit, drafts, exclusion, export, protocol, recruitment, results, running, seats
+from studies import (
+    audit,
+    composing,
+    drafts,
+    exclusion,
+    export,
+    protocol,
+    recruitment,
+    results,
+    running,
+    seats,
+    watching,
+)
+from studies.admin import planner, preview
 from studies.admin import results as results_page
+from studies.admin.compose import ComposeForm
 from studies.admin.forms import (
     BlockForm,
     BlockFormSet,
@@ -39,7 +53,7 @@ class BlockInline(TabularInline):
     model = Block
     form = BlockForm
     formset = BlockFormSet
-    fields = ["comparison", "comparisons"]
+    fields = ["comparison", "comparisons", "without_flagged"]
     extra = 0
     min_num = 1
     verbose_name = "comparison"
@@ -103,6 +117,7 @@ class StudyAdmin(ModelAdmin):
     list_filter = ["state"]
     search_fields = ["title", "slug"]
     prepopulated_fields = {"slug": ["title"]}
+    actions_list = ["compose"]
     change_form_outer_before_template = "admin/studies/study/panel.html"
     fieldsets = [
         (None, {"fields": ["title", "slug"]}),
@@ -197,7 +212,13 @@ class StudyAdmin(ModelAdmin):
             return path(f"<int:pk>/{address}/", self.admin_site.admin_view(view), name=f"studies_{name}")
 
         return [
+            path("planner/", self.admin_site.admin_view(require_GET(self.planner)), name="studies_planner"),
+            page("walk/<int:number>/<str:side>.png", "walk_picture", require_GET(self.walk_picture)),
+            page("walk/<str:language>/<str:step>", "walk", self.walk),
             page("publish", "publish", self.publish),
+            page("duplicate", "duplicate", require_POST(self.duplicate)),
+            page("watch", "watch", require_GET(self.watch)),
+            page("watch/now", "watch_now", require_GET(self.watch_now)),
             page("close", "close", self.close),
             page("pause", "pause", require_POST(self.pause)),
             page("resume", "resume", require_POST(self.resume)),
@@ -225,11 +246,41 @@ class StudyAdmin(ModelAdmin):
         key = object_id if object_id and re.fullmatch(r"[0-9]{1,18}", object_id) else None
         study = Study.objects.filter(pk=key).first() if key else None
         context = (extra_context or {}) | (self._panel(request, study) if study else {})
+        context["may_plan"] = _editable(study)
         try:
             return super().changeform_view(request, object_id, form_url, context)
         except IntegrityError:
             # Two submits at once: all of this one was rolled back, and its check now sees the other.
             return super().changeform_view(request, object_id, form_url, context)
+
+    @action(description="From pictures, by a preset", url_path="compose", permissions=["add"])
+    def compose(self, request: HttpRequest) -> HttpResponse:
+        """Make a draft of an experiment's pairs."""
+        form = ComposeForm(request.POST or None, initial={"experiment": request.GET.get("experiment")})
+        if form.is_valid() and (study := form.make(request.user)) is not None:
+            return self._made(request, study)
+        context = self.admin_site.each_context(request) | {
+            "title": "A study of an experiment's pictures",
+            "form": form,
+            "opts": self.opts,
+        }
+        status = 400 if form.is_bound else 200
+        return TemplateResponse(request, "admin/studies/study/compose.html", context, status=status)
+
+    def planner(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_add_permission(request) and not self.has_change_permission(request):
+            raise PermissionDenied
+        return planner.page(request)
+
+    def duplicate(self, request: HttpRequest, pk: int) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return self._made(request, composing.duplicate(self._get(request, pk, "view"), owner=request.user))
+
+    @staticmethod
+    def _made(request: HttpRequest, study: Study) -> HttpResponse:
+        messages.success(request, "The draft is made. Look through it, then publish it.")
+        return redirect("admin:studies_study_change", study.pk)
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Says what publishing does to how many, and does it when asked."""
@@ -266,6 +317,18 @@ class StudyAdmin(ModelAdmin):
         if request.method == "POST":
             return self._change(request, study, Study.State.CLOSED)
         return self._page(request, study, "close", "Close", {"counts": results.counts(study)})
+
+    def watch(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """How it goes, while it runs."""
+        study = self._get(request, pk, "view")
+        if study.state == Study.State.DRAFT:
+            return self._no_seats_yet(request, study)
+        return self._page(request, study, "watch", "Watch", {"watch": watching.watch(study)})
+
+    def watch_now(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of that page that changes."""
+        context = {"watch": watching.watch(self._get(request, pk, "view"))}
+        return TemplateResponse(request, "admin/studies/study/watch_now.html", context)
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
         return self._change(request, self._get(request, pk), Study.State.PAUSED)
@@ -342,11 +405,26 @@ class StudyAdmin(ModelAdmin):
     def links(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         return links_csv(request, self._get(request, pk))
 
+    def walk(self, request: HttpRequest, pk: int, language: str, step: str) -> HttpResponse:
+        """A page of the study as it stands on the form, before it is published."""
+        study = self._get(request, pk, "view")
+        if wrong := drafts.problems(study):
+            for sentence in wrong:
+                messages.error(request, sentence)
+            return redirect("admin:studies_study_change", study.pk)
+        return preview.page(request, study, language, step)
+
+    def walk_picture(self, request: HttpRequest, pk: int, number: int, side: str) -> HttpResponse:
+        study = self._get(request, pk, "view")
+        if drafts.problems(study):
+            raise Http404
+        return preview.picture(study, number, side)
+
     def preview(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Take part as a participant would, on a seat that is never analysed."""
         study = self._get(request, pk)
         if study.state == Study.State.DRAFT:
-            return self._no_seats_yet(request, study)
+            return redirect("admin:studies_walk", study.pk, "en", "welcome")
         (link,) = recruitment.make_links(study, 1, Mode.PREVIEW, request.user)
         return redirect(recruitment.link_address(study, link))
 
