@@ -1,10 +1,11 @@
 """What an experiment on workers costs beside `manage.py generate`, what a second worker brings, and how long
 the pages take that show a million images.
 
-    python -m benchmarks.generation [--items 64] [--steps 20] [--images 1000000] [--only work|pages]
+    python -m benchmarks.generation [--items 40] [--steps 20] [--rounds 3] [--images 1000000]
+                                    [--only work|pages]
 
 Starts a PostgreSQL and a Redis of its own in a temporary folder. Each process works with one thread. The work
-is timed from the first chunk's end to the last one's, so that loading the model is on neither side.
+is timed from one chunk's end to the next one's, so that loading the model is on neither side.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,9 @@ METRICS = ("brightness", "contrast", "sharpness")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--items", type=int, default=64)
+    parser.add_argument("--items", type=int, default=40)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("work", "pages"))
     said = parser.parse_args()
@@ -65,16 +68,33 @@ def main() -> None:
 
 # --- work ----------------------------------------------------------------------------------------
 def _work(said: argparse.Namespace, folder: Path) -> None:
-    command = _of_the_command(said, folder / "out")
-    one, two = (_of_workers(said, folder, workers) for workers in (1, 2))
-    print(f"{said.items} pairs, {said.steps} steps, chunks of {CHUNK}, {os.cpu_count()} cores")
-    print(f"manage.py generate        {command:7.3f} s a pair")
-    print(f"a worker and the database {one:7.3f} s a pair   ratio {one / command:.3f}   (at most 1.05)")
-    print(f"two workers               {two:7.3f} s a pair   {one / two:.2f} times as fast as one")
+    command: list[float] = []
+    worker: list[float] = []
+    for number in range(said.rounds):  # by turns, so that a machine whose speed changes is fair to both
+        command += _gaps(_ends_of_the_command(said, folder / f"out-{number}"))
+        worker += _gaps(_ends_of_workers(said, folder, 1, f"round {number}"))
+    batch, chunk = statistics.median(command), statistics.median(worker)
+    ends = _ends_of_workers(said, folder, 2, "two workers")
+    # Their first two chunks load the models; the others share the time from there to the end.
+    of_two = (ends[-1] - ends[1]) / (len(ends) - 2)
+    print(
+        f"{said.items} pairs, {said.steps} steps, chunks of {CHUNK}, {os.cpu_count()} cores;"
+        f" medians of {len(command)} chunks"
+    )
+    one, share, share_of_two = (seconds / CHUNK for seconds in (batch, chunk, of_two))
+    print(f"manage.py generate        {one:7.3f} s a pair")
+    print(f"a worker and the database {share:7.3f} s a pair   ratio {share / one:.3f}   (at most 1.05)")
+    print(
+        f"two workers               {share_of_two:7.3f} s a pair   {share / share_of_two:.2f} times as fast"
+    )
 
 
-def _of_the_command(said: argparse.Namespace, out: Path) -> float:
-    """Seconds a pair of `manage.py generate`, between the ends of its first and its last batch."""
+def _gaps(ends: list[float]) -> list[float]:
+    return [later - sooner for sooner, later in pairwise(ends)]
+
+
+def _ends_of_the_command(said: argparse.Namespace, out: Path) -> list[float]:
+    """When each batch of `manage.py generate` was written, in seconds."""
     subprocess.run(
         [
             *(sys.executable, str(ROOT / "manage.py"), "generate", "--model", "starter/ddpm-flowers-32"),
@@ -84,12 +104,11 @@ def _of_the_command(said: argparse.Namespace, out: Path) -> float:
         check=True,
         capture_output=True,
     )
-    ends = sorted(file.stat().st_mtime for file in out.glob("*_se2p.png"))
-    return (ends[-1] - ends[CHUNK - 1]) / (said.items - CHUNK)
+    return sorted(file.stat().st_mtime for file in out.glob("*_se2p.png"))[CHUNK - 1 :: CHUNK]
 
 
-def _of_workers(said: argparse.Namespace, folder: Path, workers: int) -> float:
-    """Seconds a pair of an experiment, between the end of each worker's first chunk and of the last one."""
+def _ends_of_workers(said: argparse.Namespace, folder: Path, workers: int, name: str) -> list[float]:
+    """When each chunk of an experiment was recorded, in seconds."""
     from generation import catalogue, planning, progress, tasks
     from generation.conditions import Recipe, Sampler
     from generation.models import Chunk
@@ -98,7 +117,7 @@ def _of_workers(said: argparse.Namespace, folder: Path, workers: int) -> float:
     rose = [planning.Subject(label=2)]
     experiment = planning.make(
         planning.Plan(
-            name=f"{workers} workers",
+            name=name,
             parts=[planning.crossed(catalogue.starter(), rose, range(said.items))],
             steps=[said.steps],
             recipes=[planning.BASELINE, Recipe(sampler=Sampler.SE2P)],
@@ -114,11 +133,7 @@ def _of_workers(said: argparse.Namespace, folder: Path, workers: int) -> float:
             running.callback(processes.end, process, patience=60)
         while not progress.of(experiment).done:
             time.sleep(0.2)
-    chunks = list(experiment.chunks.order_by("made_at"))
-    # With two workers the first two chunks load the models.
-    counted = chunks[workers:]
-    seconds = (chunks[-1].made_at - chunks[workers - 1].made_at).total_seconds()
-    return seconds / sum(chunk.last - chunk.first + 1 for chunk in counted)
+    return [chunk.made_at.timestamp() for chunk in experiment.chunks.order_by("made_at")]
 
 
 # --- pages ---------------------------------------------------------------------------------------

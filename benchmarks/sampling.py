@@ -1,4 +1,4 @@
-"""What a pair costs beside the model's own forward passes: `python -m benchmarks.sampling`.
+"""What a pair costs beside the model's own forward passes: `python -m benchmarks.sampling [--only "dit"]`.
 
 Every line is a ratio of two times of one run, taken in turns, so that it says the same on a fast and on a
 slow machine. On a GPU the time is the wall clock's; on a CPU it is the process's own CPU time, which others
@@ -235,6 +235,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="", help="float32 on a CPU, bfloat16 on a GPU")
     parser.add_argument("--steps", type=int, default=0, help="10 on a CPU, 50 on a GPU")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--only", default="", help="shapes whose names hold these words")
     options = parser.parse_args()
     device = torch.device(options.device)
     on_gpu = device.type == "cuda"
@@ -244,6 +245,8 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |")
     model = None
     for subject in FULL if on_gpu else SMALL:
+        if options.only.lower() not in subject.name.lower():
+            continue
         model = subject.build(device, dtype, False)
         pair_beside_forwards(subject, model, steps, options.repeats, "1.05" if on_gpu else "1.10")
         pair_beside_pipeline(subject, model, steps, options.repeats, "1.25" if on_gpu else "", "")
