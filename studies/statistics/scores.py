@@ -71,6 +71,70 @@ def clustered_mean(values: ArrayLike, cluster: Labels | None = None, *, level: f
     return Mean(mean, mean - half, mean + half, float(two_sided(mean / se, g - 1)), len(x), g)
 
 
+def stratified_mean(values: ArrayLike, stratum: Labels, *, level: float = 0.95) -> Mean:
+    """Mean of values (n,) over fixed strata: what holds for exactly these prompts or labels.
+
+    V = Σ_h n_h s_h² / n² with s_h² the variance within stratum h, t(n - H); p is against 0. n_clusters is n:
+    each value is a sampled unit of its own. Null with the reason where a stratum has one value only.
+    """
+    x = np.asarray(values, np.float64)
+    if not len(x):
+        return Mean(None, reason="no values")
+    groups, h = codes(stratum)
+    sizes = np.bincount(groups)
+    mean, n = float(x.mean()), len(x)
+    if lonely := int((sizes == 1).sum()):
+        return Mean(mean, n=n, n_clusters=n, reason=f"{lonely} of {h} strata have one value only")
+    within = x - (np.bincount(groups, x) / sizes)[groups]
+    variance = float((np.bincount(groups, within * within) / (sizes - 1) * sizes).sum()) / n**2
+    if variance <= _NO_VARIANCE * max(1.0, mean * mean):
+        return Mean(mean, n=n, n_clusters=n, reason="all values of a stratum are the same: no variance")
+    se = float(np.sqrt(variance))
+    half = t_quantile(level, n - h) * se
+    return Mean(mean, mean - half, mean + half, float(two_sided(mean / se, n - h)), n, n)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its clustered interval; None with the reason where it can't be computed."""
+
+    share: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    n: int = 0
+    n_clusters: int = 0
+    reason: str | None = None
+
+
+def clustered_share(y: ArrayLike, cluster: Labels | None = None) -> Share:
+    """Share of y (n,), values from 0 to 1, with Wilson's interval for n_eff, clustered one way; p against ½.
+
+    V = 0 takes n_eff = G, the number of sampled units.
+    """
+    values = np.asarray(y, np.float64)
+    if not len(values):
+        return Share(None, reason="no values")
+    groups, g = codes(np.arange(len(values)) if cluster is None else cluster)
+    share = float(values.mean())
+    if g < 2:
+        return Share(
+            share,
+            n=len(values),
+            n_clusters=g,
+            reason="only one sampled unit; an interval needs two or more",
+        )
+    variance = float(squares((values - share) / len(values), groups)) * g / (g - 1)
+    if variance > _NO_VARIANCE:
+        n_eff = min(share * (1 - share) / variance, float(len(values)))
+        t = (share - 0.5) / np.sqrt(variance)
+    else:
+        n_eff = float(g)
+        t = (share - 0.5) / np.sqrt(0.25 / n_eff)
+    low, high = wilson(share, n_eff, t_quantile(0.95, g - 1))
+    return Share(share, low, high, float(two_sided(t, g - 1)), len(values), g)
+
+
 def metric(
     difference: ArrayLike, cluster: Labels | None = None, *, higher_is_better: bool | None = True
 ) -> MetricResult:
@@ -85,14 +149,15 @@ def metric(
     mean = clustered_mean(d, cluster)
     if not len(d):
         return MetricResult(mean, None, None, None, None, None, reason="no pairs")
-    groups, g = codes(np.arange(len(d)) if cluster is None else cluster)
+    groups, _ = codes(np.arange(len(d)) if cluster is None else cluster)
     wilcoxon, why = _wilcoxon(np.bincount(groups, d) / np.bincount(groups))
     if higher_is_better is None:
         return MetricResult(
             mean, None, None, None, None, wilcoxon, reason=why or "the metric has no direction"
         )
-    won, low, high, p = _won(np.sign(d) if higher_is_better else -np.sign(d), groups, g)
-    return MetricResult(mean, won, low, high, p, wilcoxon, reason=why)
+    sign = np.sign(d) if higher_is_better else -np.sign(d)
+    won = clustered_share((sign + 1) / 2, groups)
+    return MetricResult(mean, won.share, won.low, won.high, won.p, wilcoxon, reason=why)
 
 
 def metrics(found: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
@@ -101,23 +166,6 @@ def metrics(found: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
     return {
         name: replace(result, holm_p=p) for (name, result), p in zip(found.items(), adjusted, strict=True)
     }
-
-
-def _won(sign: Array, groups: np.ndarray, g: int) -> tuple[float, float | None, float | None, float | None]:
-    """Share of pairs won with Wilson's interval for n_eff, clustered one way; V = 0 takes n_eff = G."""
-    y = (sign + 1) / 2
-    share = float(y.mean())
-    if g < 2:
-        return share, None, None, None
-    variance = float(squares((y - share) / len(y), groups)) * g / (g - 1)
-    if variance > _NO_VARIANCE:
-        n_eff = min(share * (1 - share) / variance, float(len(y)))
-        t = (share - 0.5) / np.sqrt(variance)
-    else:
-        n_eff = float(g)
-        t = (share - 0.5) / np.sqrt(0.25 / n_eff)
-    low, high = wilson(share, n_eff, t_quantile(0.95, g - 1))
-    return share, low, high, float(two_sided(t, g - 1))
 
 
 def _wilcoxon(means: Array) -> tuple[float | None, str | None]:
