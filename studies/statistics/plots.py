@@ -20,7 +20,7 @@ from studies.statistics.terminal import safe
 WIDTH = 85 / 25.4  # inches of one column
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 7,
     "font.family": "sans-serif",
     "axes.linewidth": 0.6,
@@ -62,24 +62,24 @@ def preferences(found: Mapping[str, Any], labels: Mapping[str, str] | None = Non
         for treatment, p in block["preference"].items()
         if p["share"] is not None
     ][:MOST_ROWS]
-    with mpl.rc_context(_STYLE):
-        figure, axes = _rows(max(len(rows), 1))
+    with mpl.rc_context(STYLE):
+        figure, axes = row_axes(max(len(rows), 1))
         kinds = list(dict.fromkeys(treatment for _, treatment, _ in rows))
         for y, (_, treatment, p) in enumerate(rows):
             which = kinds.index(treatment)
             error = None if p["low"] is None else [[p["share"] - p["low"]], [p["high"] - p["share"]]]
-            axes.errorbar(p["share"], y, xerr=error, **_look(which))
+            axes.errorbar(p["share"], y, xerr=error, **marked(which))
         axes.axvline(0.5, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
         # Where there is one treatment only, the mark needs no name.
         names = [
             short(treatment if not block else block if len(kinds) == 1 else f"{block}: {treatment}")
             for block, treatment, _ in rows
         ]
-        _name_rows(axes, names)
+        name_rows(axes, names)
         axes.set_xlim(0, 1)
         what = kinds[0] if len(kinds) == 1 else "the treatment"
         axes.set_xlabel(f"share preferring {short(what)} (½: neither)")
-        return _svg(figure, "Preference for each treatment over the baseline, with 95 % intervals")
+        return as_svg(figure, "Preference for each treatment over the baseline, with 95 % intervals")
 
 
 def ranking(block: Mapping[str, Any]) -> str | None:
@@ -109,13 +109,13 @@ def scale(block: Mapping[str, Any]) -> str | None:
 
 def trend(series: Mapping[str, Sequence[tuple[float, float, float, float]]], xlabel: str = "steps N") -> str:
     """Shares over the number of steps, one line a model: (steps, share, low, high) for each point."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((WIDTH, 2.3), layout="constrained")
         axes = figure.add_subplot()
         for which, (name, points) in enumerate(series.items()):
             x, share, low, high = np.array(points, np.float64).T
-            look = _look(which) | {"linestyle": "-", "linewidth": 0.8}
-            axes.errorbar(x, share, yerr=[share - low, high - share], label=short(name), **look)
+            style = marked(which) | {"linestyle": "-", "linewidth": 0.8}
+            axes.errorbar(x, share, yerr=[share - low, high - share], label=short(name), **style)
         axes.axhline(0.5, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
         axes.set_xscale("log")
         ticks = sorted({point[0] for points in series.values() for point in points})
@@ -124,24 +124,24 @@ def trend(series: Mapping[str, Sequence[tuple[float, float, float, float]]], xla
         axes.set_xlabel(xlabel)
         axes.set_ylabel("share preferring the treatment")
         axes.legend(fontsize=6)
-        return _svg(figure, "Preference over the number of steps, with 95 % intervals")
+        return as_svg(figure, "Preference over the number of steps, with 95 % intervals")
 
 
 def side_bias(rows: Sequence[tuple[str, float, float]]) -> str:
     """The log odds that the left position adds, with 95 % intervals: (block, δ, standard error)."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _rows(len(rows[:MOST_ROWS]))
+    with mpl.rc_context(STYLE):
+        figure, axes = row_axes(len(rows[:MOST_ROWS]))
         for y, (_, delta, error) in enumerate(rows[:MOST_ROWS]):
-            axes.errorbar(delta, y, xerr=1.96 * error, **_look(0))
+            axes.errorbar(delta, y, xerr=1.96 * error, **marked(0))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
-        _name_rows(axes, [short(name) for name, *_ in rows[:MOST_ROWS]])
+        name_rows(axes, [short(name) for name, *_ in rows[:MOST_ROWS]])
         axes.set_xlabel("side bias δ, log odds (above 0: to the left)")
-        return _svg(figure, "Side bias with 95 % intervals")
+        return as_svg(figure, "Side bias with 95 % intervals")
 
 
 def dropout(remaining: Sequence[tuple[int, float]]) -> str:
     """The share of people who are still there after each trial: (trial, share)."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((WIDTH, 1.8), layout="constrained")
         axes = figure.add_subplot()
         trials, shares = [0, *(t for t, _ in remaining)], [1.0, *(s for _, s in remaining)]
@@ -151,12 +151,12 @@ def dropout(remaining: Sequence[tuple[int, float]]) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trial")
         axes.set_ylabel("share of people still there")
-        return _svg(figure, "Share of people who are still there after each trial")
+        return as_svg(figure, "Share of people who are still there after each trial")
 
 
 def metric_against_people(difference: ArrayLike, share: ArrayLike, metric: str) -> str:
     """One point an item: the metric's difference (treatment - baseline) and the share of people's votes."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((WIDTH, 2.3), layout="constrained")
         axes = figure.add_subplot()
         axes.scatter(
@@ -167,7 +167,7 @@ def metric_against_people(difference: ArrayLike, share: ArrayLike, metric: str) 
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel(f"{short(metric)}, treatment - baseline")
         axes.set_ylabel("share of votes for the treatment")
-        return _svg(figure, f"{short(metric)} beside people's votes, one point an item")
+        return as_svg(figure, f"{short(metric)} beside people's votes, one point an item")
 
 
 def short(label: str) -> str:
@@ -183,32 +183,32 @@ def _points(
     names: Sequence[str], value: np.ndarray, below: np.ndarray, above: np.ndarray, xlabel: str, title: str
 ) -> str:
     order = np.argsort(-value, kind="stable")[:MOST_ROWS]
-    with mpl.rc_context(_STYLE):
-        figure, axes = _rows(len(order))
+    with mpl.rc_context(STYLE):
+        figure, axes = row_axes(len(order))
         for y, i in enumerate(order):
-            axes.errorbar(value[i], y, xerr=[[below[i]], [above[i]]], **_look(int(i)))
+            axes.errorbar(value[i], y, xerr=[[below[i]], [above[i]]], **marked(int(i)))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
-        _name_rows(axes, [short(names[i]) for i in order])
+        name_rows(axes, [short(names[i]) for i in order])
         axes.set_xlabel(xlabel)
-        return _svg(figure, title)
+        return as_svg(figure, title)
 
 
-def _look(which: int) -> dict[str, Any]:
+def marked(which: int) -> dict[str, Any]:
     return {"color": COLOURS[which % len(COLOURS)], "marker": MARKS[which % len(MARKS)], "linestyle": "none"}
 
 
-def _rows(n: int) -> tuple[Figure, Axes]:
+def row_axes(n: int) -> tuple[Figure, Axes]:
     figure = Figure((WIDTH, 0.55 + 0.2 * n), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
 
 
-def _svg(figure: Figure, title: str) -> str:
+def as_svg(figure: Figure, title: str) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     return file.getvalue()
