@@ -14,11 +14,11 @@ from django.utils.text import slugify
 from generation.models import Experiment, Pair
 from studies import audit, drafts
 from studies.drafts import Cell
-from studies.models import Block, FormQuestion, Question, Study
+from studies.models import Block, FormQuestion, Question, Study, Translation
 
 USUAL_STEPS = 20
 ONES_OWN = {"id", "slug", "title", "state", "owner", "created", "published_at", "closed_at", "unblinded_at"}
-Row = TypeVar("Row", Block, Question, FormQuestion)
+Row = TypeVar("Row", Block, Question, FormQuestion, Translation)
 LONGEST_TITLE = Study._meta.get_field("title").max_length or 0
 LONGEST_SLUG = Study._meta.get_field("slug").max_length or 0
 
@@ -165,6 +165,8 @@ def duplicate(original: Study, *, owner: Any = None) -> Study:
             _copy(question, study)
         for asked in original.form_questions.all():
             _copy(asked, study)
+        for translation in original.translations.all():
+            _copy(translation, study)
         audit.record(study, owner, "created", copy_of=original.slug)
     return study
 

@@ -1,10 +1,12 @@
 """The document of a protocol: written from a study, and its design read back from it."""
 
+from dataclasses import replace
 from typing import Any
 
 from generation.models import Pair
 from studies import seats
 from studies.drafts import SECONDS_A_TRIAL
+from studies.languages import Wording
 from studies.models import Protocol, Study
 
 
@@ -23,6 +25,7 @@ def write(
         "version": protocol.version,
         "published_at": protocol.published_at.isoformat(),
         "texts": {
+            "language": study.language,
             "title": study.title,
             "consent": _filled_in(study.consent, design),
             "instructions": _filled_in(study.instructions, design),
@@ -30,6 +33,10 @@ def write(
             "contact": study.contact,
             "questions": [{"key": question.pk, "text": question.text} for question in questions],
             "form": [question.asked().as_json() for question in study.form_questions.all()],
+            "translations": {
+                translation.language: _wording(translation.wording(), design).as_json()
+                for translation in study.translations.all()
+            },
         },
         "design": {
             "people": study.people,
@@ -82,6 +89,14 @@ def write(
             "return_url": study.return_url,
         },
     }
+
+
+def _wording(wording: Wording, design: seats.Design) -> Wording:
+    return replace(
+        wording,
+        consent=_filled_in(wording.consent, design),
+        instructions=_filled_in(wording.instructions, design),
+    )
 
 
 def _filled_in(text: str, design: seats.Design) -> str:

@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models import Count
 
 from generation.models import Experiment
-from studies import audit, form, seats
+from studies import audit, form, languages, seats
 from studies.blinding import Finding
-from studies.models import Block, Question, Study
+from studies.models import Block, Question, Study, Translation
 
 QUESTION = "Which picture looks better?"
 CONSENT = """\
@@ -140,9 +140,26 @@ def problems(study: Study) -> list[str]:
         found.append("There is no question: add at least one.")
     for question in study.form_questions.all():
         found += [f"“{question.text}”: {sentence}" for _, sentence in form.faults(question.asked())]
+    found += [
+        f"Texts in {translation}: {sentence}"
+        for translation in study.translations.all()
+        for _, sentence in translation_faults(study, translation)
+    ]
     if not found:
         try:
             design_of(study)
         except seats.NotEnoughPairs as error:
             found.append(f"{error}.")
     return found
+
+
+def translation_faults(study: Study, translation: Translation) -> list[tuple[str, str]]:
+    """(field, sentence) for everything in which a translation does not fit what the study asks now."""
+    if translation.language == study.language:
+        return [("language", "These are the study's own texts already: choose another language.")]
+    return languages.faults(
+        languages.read_questions(translation.questions),
+        translation.about,
+        [question.text for question in study.questions.all()],
+        [question.asked() for question in study.form_questions.all()],
+    )

@@ -108,6 +108,7 @@ def _sit(
     person = Participant(
         study=study, protocol=protocol, mode=mode, external_id=arrival.external_id, browser=arrival.browser,
         parameters=arrival.parameters, invitation=invitation, consented_at=timezone.now(),
+        language=pages.texts(protocol, arrival.language).language,
     )  # fmt: skip
     person.chain_head = chain.start(person.pseudonym)
     if seat is None:
@@ -173,7 +174,8 @@ def withdraw(person: Participant) -> Participant:
             person.external_id = person.browser = ""
         person.state = Participant.State.WITHDRAWN
         person.parameters = {}
-        person.save(update_fields=["state", "external_id", "browser", "parameters"])
+        person.language = ""
+        person.save(update_fields=["state", "external_id", "browser", "parameters", "language"])
         reopen(person)
         return person
 

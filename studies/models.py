@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from generation.models import Condition, Experiment, Image, ImageModel, Pair
-from studies import form
+from studies import form, languages
 
 
 class Mode(models.TextChoices):
@@ -84,6 +84,12 @@ class Study(models.Model):
     )
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT, editable=False)
 
+    language = models.CharField(
+        max_length=10,
+        choices=languages.LANGUAGES,
+        default=languages.ENGLISH,
+        help_text="Of the texts below. Texts in other languages are added further down.",
+    )
     consent = models.TextField(help_text="What people agree to before they start. Markdown.")
     instructions = models.TextField(help_text="What people are to do, in plain words. Markdown.")
     debrief = models.TextField(help_text="Thanks, and what the study was about. Markdown.")
@@ -351,6 +357,37 @@ class FormQuestion(models.Model):
         )  # fmt: skip
 
 
+class Translation(models.Model):
+    """A study's texts in a further language; people whose browser asks for it read these."""
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="translations")
+    language = models.CharField(max_length=10, choices=languages.LANGUAGES)
+    title = models.CharField(max_length=200)
+    consent = models.TextField()
+    instructions = models.TextField()
+    debrief = models.TextField()
+    questions = models.TextField(help_text="One a line, in the order of the study's.")
+    about = models.TextField(
+        "questions about the person",
+        blank=True,
+        help_text="Each a paragraph: the question, then its answers, one a line; an empty line between two.",
+    )
+
+    class Meta:
+        ordering = ["study", "language"]
+        constraints = [models.UniqueConstraint(fields=["study", "language"], name="translation_once")]
+
+    def __str__(self) -> str:
+        return self.get_language_display()
+
+    def wording(self) -> languages.Wording:
+        """The texts as a protocol freezes them."""
+        return languages.Wording(
+            title=self.title, consent=self.consent, instructions=self.instructions, debrief=self.debrief,
+            questions=languages.read_questions(self.questions), about=languages.read_about(self.about),
+        )  # fmt: skip
+
+
 class Protocol(models.Model):
     """A study as it was published: everything that decides what is shown and how it is analysed."""
 
@@ -449,6 +486,7 @@ class Participant(models.Model):
     key = models.CharField(max_length=22, unique=True, default=_token)  # the cookie's value
     external_id = models.CharField(max_length=100, blank=True)
     parameters = models.JSONField(default=dict)  # the rest of what the recruiting site sent
+    language = models.CharField(max_length=10, blank=True)  # in which the study's texts were shown first
     invitation = models.OneToOneField(Invitation, models.PROTECT, null=True, related_name="participant")
     browser = models.CharField(max_length=22, blank=True)  # who came by an open link: a random name
     consented_at = models.DateTimeField()

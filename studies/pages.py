@@ -6,7 +6,7 @@ is sent.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 
 from studies.blinding import image_address
 from studies.form import Asked
+from studies.languages import ENGLISH, LANGUAGES, Wording, translated
 from studies.models import Choice, Kind, Pair, Protocol, Shows, Trial
 
 IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
@@ -41,24 +42,28 @@ class Texts:
     code_screened: str
     return_url: str
     form: tuple[Asked, ...]  # about the person
+    language: str
 
 
-def texts(protocol: Protocol) -> Texts:
-    """The texts of a protocol, read from its document once in a process."""
-    return _texts(protocol.pk, protocol.sha256)
+def texts(protocol: Protocol, language: str = "") -> Texts:
+    """The texts of a protocol, read from its document once in a process.
+
+    language: a translation of that language where there is one, else the study's own.
+    """
+    return _texts(protocol.pk, protocol.sha256, language)
 
 
-@lru_cache(maxsize=64)
-def _texts(protocol: int, sha256: str) -> Texts:
+@lru_cache(maxsize=64 * len(LANGUAGES))
+def _texts(protocol: int, sha256: str, language: str) -> Texts:
     # A protocol never changes, so what was read once holds; the hash guards against another row of that key.
     document = json.loads(Protocol.objects.values_list("document", flat=True).get(pk=protocol))
-    return from_document(document)
+    return from_document(document, language)
 
 
-def from_document(document: dict[str, Any]) -> Texts:
-    """The texts in a protocol's document."""
+def from_document(document: dict[str, Any], language: str = "") -> Texts:
+    """The texts in a protocol's document, in a language that it has, else in the study's own."""
     said, design, recruited = document["texts"], document["design"], document["recruitment"]
-    return Texts(
+    own = Texts(
         title=said["title"], consent=said["consent"], instructions=said["instructions"],
         debrief=said["debrief"], contact=said["contact"],
         questions={question["key"]: question["text"] for question in said["questions"]},
@@ -68,6 +73,15 @@ def from_document(document: dict[str, Any]) -> Texts:
         # Protocols of earlier versions asked people nothing about themselves.
         code_screened=recruited.get("code_screened", ""),
         form=tuple(map(Asked.from_json, said.get("form", []))),
+        language=said.get("language", ENGLISH),
+    )  # fmt: skip
+    if (written := said.get("translations", {}).get(language)) is None:
+        return own
+    wording = Wording.from_json(written)
+    return replace(
+        own, title=wording.title, consent=wording.consent, instructions=wording.instructions,
+        debrief=wording.debrief, questions=dict(zip(own.questions, wording.questions, strict=True)),
+        form=translated(own.form, wording.about), language=language,
     )  # fmt: skip
 
 
@@ -123,6 +137,7 @@ def trial_context(slug: str, said: Texts, trial: Trial, following: Trial | None,
     return {
         "slug": slug,
         "title": said.title,
+        "language": said.language,
         "question": said.questions[trial.question_id],
         "ties": said.ties,
         "token": trial.token,

@@ -29,6 +29,7 @@ class Arrival:
     external_id: str = ""
     browser: str = ""  # the random name of who comes by an open link
     parameters: dict[str, str] = field(default_factory=dict)
+    language: str = ""  # of the page
 
     def fields(self, study: Study) -> dict[str, str]:
         """The same as address parameters, for the form of the consent page."""

@@ -9,6 +9,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any, cast
 
@@ -30,7 +31,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from studies import enrolment, form, pages, recruitment, screening, voting
 from studies.blinding import read_image_address
-from studies.models import Participant, Presentation, Study, Trial
+from studies.languages import LANGUAGES
+from studies.models import Participant, Presentation, Protocol, Study, Trial
 from studies.refusals import (
     Closed,
     Full,
@@ -55,7 +57,6 @@ KEY = re.compile(r"[A-Za-z0-9_-]{22}")
 LARGEST_BODY = 16 * 1024
 LARGEST_DRAINED = 4 * 1024 * 1024  # read and thrown away, so that a sender hears the answer
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-LANGUAGES = ("en", "es", "de", "zh-hans", "ar")
 # No inline script or style, nothing from elsewhere.
 POLICY = {
     "default-src": [NONE],
@@ -206,6 +207,11 @@ def _language(request: HttpRequest) -> str:
     return "en"
 
 
+def _texts(protocol: Protocol) -> pages.Texts:
+    """The study's texts in the language of the page, where it has them."""
+    return pages.texts(protocol, translation.get_language())
+
+
 def _refusal(request: HttpRequest, slug: str, refused: Refused) -> HttpResponse:
     """The page of a refusal; a script gets the same as JSON."""
     if _script(request):
@@ -287,7 +293,7 @@ def welcome(request: HttpRequest, slug: str) -> HttpResponse:
     protocol = study.protocols.defer("document", "leaks").first()
     if protocol is None:
         raise NotFound
-    context = {"slug": slug, "texts": pages.texts(protocol), "fields": arrival.fields(study)}
+    context = {"slug": slug, "texts": _texts(protocol), "fields": arrival.fields(study)}
     response = render(request, "studies/welcome.html", context)
     if _by_open_link(study, arrival) and not _browser(request):
         name = signing.Signer(salt=BROWSER_COOKIE).sign(secrets.token_urlsafe(16))
@@ -304,7 +310,7 @@ def join(request: HttpRequest, slug: str) -> HttpResponse:
     if person is None or _somebody_else(person, arrival):
         if _by_open_link(study, arrival) and not arrival.browser:
             raise NoCsrf  # one browser is one person, and this one keeps no cookies
-        person = enrolment.enrol(study, arrival)
+        person = enrolment.enrol(study, replace(arrival, language=translation.get_language()))
     if person.state == Participant.State.FULL:
         person = enrolment.try_again(person)
     if person.state == Participant.State.WITHDRAWN:
@@ -344,7 +350,7 @@ def answer(request: HttpRequest, slug: str) -> HttpResponse:
 def _form(
     request: HttpRequest, person: Participant, sent: Mapping[str, str], wrong: Mapping[int, str]
 ) -> HttpResponse:
-    said = pages.texts(person.protocol)
+    said = _texts(person.protocol)
     context = {
         "slug": person.study.slug, "texts": said, "fields": pages.form_fields(said, sent, wrong),
         "wrong": len(wrong), "longest": form.LONGEST,
@@ -359,7 +365,7 @@ def screened(request: HttpRequest, slug: str) -> HttpResponse:
     if person.state != Participant.State.SCREENED:
         return _go(request, _place(person))
     context = {
-        "slug": slug, "texts": pages.texts(person.protocol), "code": person.code,
+        "slug": slug, "texts": _texts(person.protocol), "code": person.code,
         "way_back": _way_back(person),
     }  # fmt: skip
     return render(request, "studies/screened.html", context)
@@ -375,7 +381,7 @@ def instructions(request: HttpRequest, slug: str) -> HttpResponse:
     voting.must_be_open(person)
     if voting.form_pending(person):
         return _go(request, _place(person))
-    said = pages.texts(person.protocol)
+    said = _texts(person.protocol)
     context = {
         "slug": slug, "texts": said, "here": here, "question": next(iter(said.questions.values())),
         "begun": person.votes_count > 0,
@@ -402,7 +408,7 @@ def trial(request: HttpRequest, slug: str) -> HttpResponse:
             "pair__baseline", "vote"
         )
     }
-    said = pages.texts(person.protocol)
+    said = _texts(person.protocol)
     context = pages.trial_context(slug, said, near[now], near.get(now + 1), near.get(now - 1))
     return render(request, "studies/trial.html", context)
 
@@ -452,7 +458,7 @@ def end(request: HttpRequest, slug: str) -> HttpResponse:
     person = _known(request, slug)
     if person.state != Participant.State.FINISHED:
         return _go(request, _place(person))
-    said = pages.texts(person.protocol)
+    said = _texts(person.protocol)
     context = {
         "slug": slug, "texts": said, "code": person.code,
         "way_back": _way_back(person),

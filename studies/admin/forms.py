@@ -8,9 +8,9 @@ from django.db.models import Count
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from generation.models import Condition, Experiment, ImageModel, Pair
-from studies import drafts
+from studies import drafts, languages
 from studies import form as person_form
-from studies.models import Block, FormQuestion, Question, Study
+from studies.models import Block, FormQuestion, Question, Study, Translation
 
 _GONE = "The pairs of this comparison are gone"
 WHOLE = "all"  # every comparison of an experiment
@@ -193,6 +193,44 @@ class FormQuestionForm(forms.ModelForm):
             for field, sentence in person_form.faults(asked):
                 self.add_error(field, sentence)
         return said
+
+
+class TranslationForm(forms.ModelForm):
+    """Texts in another language; they begin as the study's own, to be written over."""
+
+    class Meta:
+        model = Translation
+        fields = ["language", "title", "consent", "instructions", "debrief", "questions", "about"]
+        widgets = {
+            name: UnfoldAdminTextareaWidget(attrs={"rows": 6})
+            for name in ("consent", "instructions", "debrief", "questions", "about")
+        }
+
+    def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if study.pk and not self.instance.pk:
+            for name in ("title", "consent", "instructions", "debrief"):
+                self.fields[name].initial = getattr(study, name)
+            self.fields["questions"].initial = "\n".join(q.text for q in study.questions.all())
+            asked = [question.asked() for question in study.form_questions.all()]
+            self.fields["about"].initial = languages.about_text(asked)
+
+
+class TranslationFormSet(forms.BaseInlineFormSet):
+    """Each further language once, and none that is the study's own.
+
+    Whether the number of questions fits is said when the study is published: these may change after.
+    """
+
+    def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
+        return super().get_form_kwargs(index) | {"study": self.instance}
+
+    def clean(self) -> None:
+        super().clean()
+        for row in self.forms:
+            said = row.cleaned_data if hasattr(row, "cleaned_data") else {}
+            if said and not said.get("DELETE") and said.get("language") == self.instance.language:
+                row.add_error("language", "These are the study's own texts already: choose another language.")
 
 
 class UnblindForm(forms.Form):

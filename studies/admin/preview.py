@@ -14,12 +14,12 @@ from django.utils import timezone, translation
 
 from generation.models import Pair
 from studies import blinding, document, drafts, form, pages, seats
+from studies.languages import LANGUAGES
 from studies.models import Kind, Protocol, Study
-from studies.views import LANGUAGES, POLICY
+from studies.views import POLICY
 
 SEED = 0  # of the one seat that is drawn to be looked at
 CODE = "the person's code"
-NAMES = {"en": "English", "es": "Español", "de": "Deutsch", "zh-hans": "中文", "ar": "العربية"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _shown(request: HttpRequest, walk: Walk, step: str) -> HttpResponse:
         "preview": {
             "here": walk.address(step),
             "back": reverse("admin:studies_study_change", args=[walk.study.pk]),
-            "languages": [(NAMES[code], walk.address(step, code)) for code in LANGUAGES],
+            "languages": [(name, walk.address(step, code)) for code, name in LANGUAGES.items()],
         },
     }
     if step.isdigit():
@@ -97,6 +97,7 @@ def _trial(walk: Walk, number: int) -> dict[str, Any]:
     shown = Pair.objects.select_related("baseline").get(pk=planned.pair).baseline
     return {
         "title": walk.said.title,
+        "language": walk.said.language,
         "question": walk.questions[planned.question],
         "ties": walk.said.ties,
         "number": number + 1,
@@ -121,7 +122,7 @@ def _walk(study: Study, language: str) -> Walk:
     pairs = Pair.objects.select_related("item", "baseline", "treatment").in_bulk(
         [pair for block in design.blocks for pair in block.pairs]
     )
-    said = pages.from_document(document.write(study, protocol, design, pairs, {}))
+    said = pages.from_document(document.write(study, protocol, design, pairs, {}), language)
     return Walk(study, language, said, _seat(study), list(said.questions.values()))
 
 

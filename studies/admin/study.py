@@ -40,10 +40,12 @@ from studies.admin.forms import (
     FormQuestionForm,
     QuestionForm,
     StudyForm,
+    TranslationForm,
+    TranslationFormSet,
     UnblindForm,
 )
 from studies.admin.recruit import LinksForm, links_csv
-from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study
+from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study, Translation
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
 SECONDS_A_TRIAL = drafts.SECONDS_A_TRIAL
@@ -105,6 +107,21 @@ class FormQuestionInline(StackedInline):
     has_delete_permission = has_change_permission
 
 
+class TranslationInline(StackedInline):
+    model = Translation
+    form = TranslationForm
+    formset = TranslationFormSet
+    extra = 0
+    verbose_name = "language"
+    verbose_name_plural = "Texts in other languages"
+
+    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
+        return _editable(obj) and super().has_change_permission(request, obj)
+
+    has_add_permission = has_change_permission
+    has_delete_permission = has_change_permission
+
+
 def _editable(study: Study | None) -> bool:
     return study is None or study.state in drafts.EDITABLE
 
@@ -112,7 +129,7 @@ def _editable(study: Study | None) -> bool:
 @admin.register(Study)
 class StudyAdmin(ModelAdmin):
     form = StudyForm
-    inlines = [BlockInline, QuestionInline, FormQuestionInline]
+    inlines = [BlockInline, QuestionInline, FormQuestionInline, TranslationInline]
     list_display = ["title", "state_word", "done_of", "address", "created"]
     list_filter = ["state"]
     search_fields = ["title", "slug"]
@@ -128,7 +145,10 @@ class StudyAdmin(ModelAdmin):
                 "fields": ["people", "assignment", "ties", "practice", "catches", "repeats", "minutes"],
             },
         ),
-        ("Texts", {"classes": ["tab"], "fields": ["consent", "instructions", "debrief", "contact"]}),
+        (
+            "Texts",
+            {"classes": ["tab"], "fields": ["language", "consent", "instructions", "debrief", "contact"]},
+        ),
         (
             "Analysis, fixed before the first vote",
             {
@@ -182,6 +202,8 @@ class StudyAdmin(ModelAdmin):
                 for block in row.more:
                     block.study = form.instance
                     block.save()
+        if formset.model is Translation:
+            return
         # The order on the page is the order of blocks and of passes.
         for position, row in enumerate(formset.model.objects.filter(study=form.instance).order_by("id")):
             formset.model.objects.filter(pk=row.pk).update(position=position)

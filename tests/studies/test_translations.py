@@ -9,7 +9,7 @@ from django.conf import settings
 from django.test import Client
 from django.utils.translation.template import templatize
 
-from studies.views import LANGUAGES
+from studies.languages import LANGUAGES
 from tests.studies.factories import Person, published
 
 ROOT = Path(settings.ROOT)
