@@ -1,38 +1,118 @@
-"""Every exported column, once: its name, what it means, and the database expression that gives it.
+"""Every exported column, once: its name, its type, what it means, and the database expression that gives it.
 
 CSV files are written by PostgreSQL itself from these expressions, so that a million rows stream in one
-snapshot at constant memory.
+snapshot at constant memory; Parquet files take the same expressions with their own types.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from psycopg import sql
 
 from studies.form import NUMBER, Asked
 
 
+class Kind(StrEnum):
+    """What a column holds."""
+
+    TEXT = "text"
+    WORD = "word"  # text of our own making, such as a state or a hash, that no spreadsheet would run
+    INTEGER = "integer"
+    NUMBER = "number"
+    TIME = "time"
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column of an export. kind: text, number or time. expression: SQL over the table's joins."""
+    """A column of an export. expression: SQL over the table's joins."""
 
     name: str
-    kind: str
+    kind: Kind
     expression: str
     meaning: str
 
-    def select(self) -> sql.Composable:
-        """The expression as it stands in the query; text that a spreadsheet would run is made harmless."""
+    @property
+    def type(self) -> str:
+        """What the codebook calls it: text, integer, number or time."""
+        return Kind.TEXT if self.kind == Kind.WORD else self.kind
+
+    def typed(self) -> sql.Composable:
+        """The expression as it stands in a query that keeps the database's types."""
         # The expressions are those written below, never anything from outside.
-        value = sql.SQL(self.expression)
+        return sql.SQL(self.expression) + sql.SQL(" AS ") + sql.Identifier(self.name)
+
+    def printed(self) -> sql.Composable:
+        """The expression for a CSV file: times in UTC, text that a spreadsheet would run made harmless."""
+        value = sql.SQL(f"({self.expression})")
         match self.kind:
-            case "time":
-                template = """to_char(({value}) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-            case "text":
-                template = "CASE WHEN ({value}) ~ E'^[=+@\\t\\r-]' THEN '''' || ({value}) ELSE ({value}) END"
+            case Kind.TIME:
+                template = """to_char({value} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+            case Kind.TEXT:
+                template = HARMLESS
             case _:
                 template = "{value}"
         return sql.SQL(template).format(value=value) + sql.SQL(" AS ") + sql.Identifier(self.name)
+
+
+# A spreadsheet runs a cell that starts with = + - @, a tab or a carriage return. Such a cell gets a quote in
+# front, and so does one that has quotes before such a character: one quote taken off gives the text again.
+HARMLESS = (
+    "CASE WHEN ascii({value}) IN (39, 61, 43, 45, 64, 9, 13) "
+    "AND ascii(ltrim({value}, '''')) IN (61, 43, 45, 64, 9, 13) THEN '''' || {value} ELSE {value} END"
+)
+_RUNS = re.compile(r"'*[=+@\t\r-]")
+
+
+def harmless(text: str) -> str:
+    """The text as a cell of a CSV file, as `HARMLESS` writes it."""
+    return f"'{text}" if _RUNS.match(text) else text
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a study's export.
+
+    rows: what one row is. by: the table of the joins whose keys cut it into parts, `person` or `pair`.
+    order: of the rows of one key. mode: the expression that says whether a row is live or of another mode.
+    tells_preferences: it is not handed out while a study hides them.
+    """
+
+    name: str
+    rows: str
+    columns: tuple[Column, ...]
+    joins: str
+    by: str
+    order: str
+    where: str = "true"
+    mode: str = ""
+    tells_preferences: bool = False
+
+    def with_columns(self, more: Iterable[Column]) -> "Table":
+        return replace(self, columns=(*self.columns, *more))
+
+    def query(self, keys: Sequence[int], modes: Sequence[str], *, printed: bool) -> sql.Composable:
+        """The rows of these keys, in the order of the keys, printed for CSV or with the database's types."""
+        return sql.SQL("SELECT {columns} {source} ORDER BY {by}, {order}").format(
+            columns=sql.SQL(", ").join(c.printed() if printed else c.typed() for c in self.columns),
+            source=self.source(keys, modes),
+            by=sql.Identifier(self.by, "id"),
+            order=sql.SQL(self.order),
+        )
+
+    def source(self, keys: Sequence[int], modes: Sequence[str]) -> sql.Composable:
+        """FROM and WHERE of a query of these keys."""
+        in_mode = sql.SQL("{} = ANY({})").format(
+            sql.SQL(self.mode), sql.Literal([str(mode) for mode in modes])
+        )
+        return sql.SQL("FROM {joins} WHERE {by} = ANY({keys}) AND {where} AND {mode}").format(
+            joins=sql.SQL(self.joins),
+            by=sql.Identifier(self.by, "id"),
+            keys=sql.Literal(list(keys)),
+            where=sql.SQL(self.where),
+            mode=in_mode if self.mode else sql.SQL("true"),
+        )
 
 
 def _shown(side: str) -> str:
@@ -43,94 +123,250 @@ def _shown(side: str) -> str:
     )
 
 
-VOTES = (
-    Column("participant", "text", "person.pseudonym", "a random name for the person"),
-    Column("item", "number", "pair.item_id", "what both pictures show: one model, class or prompt, and seed"),
-    Column("left", "text", _shown("left"), "the condition whose picture stood on the left"),
-    Column("right", "text", _shown("right"), "the condition whose picture stood on the right"),
-    Column("choice", "text", "vote.choice", "left, right or tie"),
+BLOCK = "experiment.name || ', ' || model.name || ', ' || pair.steps || ' steps'"
+CLUSTER = (
+    "CASE WHEN item.label IS NOT NULL THEN 'class ' || item.label "
+    "WHEN item.prompt <> '' THEN item.prompt ELSE 'item ' || item.id END"
+)
+PARTICIPANT = Column("participant", Kind.WORD, "person.pseudonym", "a random name for the person")
+ITEM = Column(
+    "item", Kind.INTEGER, "pair.item_id", "what both pictures show: one model, class or prompt, and seed"
+)
+LEFT = Column("left", Kind.TEXT, _shown("left"), "the condition whose picture stood on the left")
+RIGHT = Column("right", Kind.TEXT, _shown("right"), "the condition whose picture stood on the right")
+IN_BLOCK = Column(
+    "block",
+    Kind.TEXT,
+    BLOCK,
+    "experiment, model and steps: what is compared on the same items is analysed together",
+)
+QUESTION = Column("question", Kind.TEXT, "question.text", "what was asked")
+IN_CLUSTER = Column(
+    "cluster", Kind.TEXT, CLUSTER, "the highest unit that was sampled: class or prompt, else the item"
+)
+KIND = Column("kind", Kind.WORD, "trial.kind", "main, repeat (sides swapped), practice or catch")
+POSITION = Column(
+    "position", Kind.INTEGER, "trial.position + 1", "the trial's place in the person's list, from 1"
+)
+PAIR = Column("pair", Kind.INTEGER, "pair.id", "the pair of pictures")
+OF_PROTOCOL = (
+    Column("protocol_version", Kind.INTEGER, "protocol.version", "of the study's protocol"),
+    Column("protocol", Kind.WORD, "protocol.sha256", "SHA-256 of the study's protocol"),
+)
+OF_ITEM = (
+    Column("experiment", Kind.TEXT, "experiment.name", "the experiment that made the pictures"),
+    Column("model", Kind.TEXT, "model.name", "the diffusion model"),
+    Column("steps", Kind.INTEGER, "pair.steps", "denoising steps"),
+    Column("label", Kind.INTEGER, "item.label", "the class label, where the model takes labels"),
     Column(
-        "block", "text",
-        "experiment.name || ', ' || model.name || ', ' || block.steps || ' steps'",
-        "experiment, model and steps: what is compared on the same items is analysed together",
-    ),
-    Column("question", "text", "question.text", "what was asked"),
-    Column(
-        "cluster", "text",
-        "CASE WHEN item.label IS NOT NULL THEN 'class ' || item.label "
-        "WHEN item.prompt <> '' THEN item.prompt ELSE 'item ' || item.id END",
-        "the highest unit that was sampled: class or prompt, else the item",
-    ),
-    Column("kind", "text", "trial.kind", "main, repeat (sides swapped), practice or catch"),
-    Column("mode", "text", "vote.mode", "live, pilot, preview or bot"),
-    Column("rt_ms", "number", "vote.rt_ms", "milliseconds from reveal to choice, hidden time taken off"),
-    Column("hidden_ms", "number", "vote.hidden_ms", "milliseconds in which the page was hidden"),
-    Column("position", "number", "trial.position + 1", "the trial's place in the person's list, from 1"),
-    Column("sequence", "number", "vote.sequence", "the vote's place in the person's chain, from 1"),
-    Column("experiment", "text", "experiment.name", "the experiment that made the pictures"),
-    Column("model", "text", "model.name", "the diffusion model"),
-    Column("steps", "number", "block.steps", "denoising steps"),
-    Column("label", "number", "item.label", "the class label, where the model takes labels"),
-    Column(
-        "label_name", "text", "model.labels ->> item.label::text",
+        "label_name",
+        Kind.TEXT,
+        "model.labels ->> item.label::text",
         "the class's name, where the model has names",
     ),
-    Column("prompt", "text", "item.prompt", "the prompt, where the model takes prompts"),
-    Column("seed", "number", "item.seed", "the seed of both pictures"),
-    Column("pair", "number", "pair.id", "the pair of pictures"),
-    Column("viewport_width", "number", "vote.viewport_width", "CSS pixels"),
-    Column("viewport_height", "number", "vote.viewport_height", "CSS pixels"),
-    Column("pixel_ratio", "number", "vote.pixel_ratio", "device pixels in a CSS pixel"),
-    Column("shown_width", "number", "vote.shown_width", "CSS pixels of each picture"),
-    Column("shown_height", "number", "vote.shown_height", "CSS pixels of each picture"),
-    Column("image_errors", "number", "vote.image_errors", "loads that failed before both were there"),
-    Column("cast_at", "time", "vote.cast_at", "when the vote was stored, UTC"),
-    Column("state", "text", "person.state", "what became of the person"),
-    Column("protocol_version", "number", "protocol.version", "of the study's protocol"),
-    Column("protocol", "text", "protocol.sha256", "SHA-256 of the study's protocol"),
-    Column("link", "text", "encode(vote.link, 'hex')", "the vote's link in the person's chain"),
-)  # fmt: skip
-
-VOTES_FROM = sql.SQL("""
-    studies_vote vote
-    JOIN studies_trial trial ON trial.id = vote.trial_id
-    JOIN studies_participant person ON person.id = vote.participant_id
-    JOIN studies_protocol protocol ON protocol.id = person.protocol_id
+    Column("prompt", Kind.TEXT, "item.prompt", "the prompt, where the model takes prompts"),
+    Column("seed", Kind.INTEGER, "item.seed", "the seed of both pictures"),
+)
+_TRIAL_JOINS = """
     JOIN studies_question question ON question.id = trial.question_id
     JOIN studies_block block ON block.id = trial.block_id
-    JOIN generation_experiment experiment ON experiment.id = block.experiment_id
-    JOIN generation_imagemodel model ON model.id = block.model_id
     JOIN generation_condition base ON base.id = block.baseline_id
     JOIN generation_condition treatment ON treatment.id = block.treatment_id
     JOIN generation_pair pair ON pair.id = trial.pair_id
+"""
+_ITEM_JOINS = """
     JOIN generation_item item ON item.id = pair.item_id
-""")
+    JOIN generation_experiment experiment ON experiment.id = pair.experiment_id
+    JOIN generation_imagemodel model ON model.id = item.model_id
+"""
 
-PEOPLE = (
-    Column("participant", "text", "person.pseudonym", "a random name for the person, as in the votes"),
-    Column("mode", "text", "person.mode", "live, pilot, preview or bot"),
-    Column("state", "text", "person.state", "what became of the person"),
-    Column("why", "text", "person.why", "the frozen rule that excluded them"),
-    Column("seat", "number", "seat.number", "the list of trials they got; empty where they got none"),
-    Column("trials", "number", "person.trials_count", "trials in that list"),
-    Column("votes", "number", "person.votes_count", "answers given"),
-    Column("consented_at", "time", "person.consented_at", "when they agreed to take part, UTC"),
-    Column("form_at", "time", "person.form_at", "when they answered the questions about them, UTC"),
-    Column("started_at", "time", "person.started_at", "when they had read the instructions, UTC"),
-    Column("finished_at", "time", "person.finished_at", "when the last vote was stored, UTC"),
-    Column("protocol_version", "number", "protocol.version", "of the study's protocol"),
-    Column("protocol", "text", "protocol.sha256", "SHA-256 of the study's protocol"),
+VOTES = Table(
+    "votes",
+    "an answer to a trial",
+    (
+        PARTICIPANT,
+        ITEM,
+        LEFT,
+        RIGHT,
+        Column("choice", Kind.WORD, "vote.choice", "left, right or tie"),
+        IN_BLOCK,
+        QUESTION,
+        IN_CLUSTER,
+        KIND,
+        Column("mode", Kind.WORD, "vote.mode", "live, pilot, preview or bot"),
+        Column(
+            "rt_ms", Kind.INTEGER, "vote.rt_ms", "milliseconds from reveal to choice, hidden time taken off"
+        ),
+        Column("hidden_ms", Kind.INTEGER, "vote.hidden_ms", "milliseconds in which the page was hidden"),
+        POSITION,
+        Column("sequence", Kind.INTEGER, "vote.sequence", "the vote's place in the person's chain, from 1"),
+        *OF_ITEM,
+        PAIR,
+        Column("viewport_width", Kind.INTEGER, "vote.viewport_width", "CSS pixels"),
+        Column("viewport_height", Kind.INTEGER, "vote.viewport_height", "CSS pixels"),
+        Column("pixel_ratio", Kind.NUMBER, "vote.pixel_ratio", "device pixels in a CSS pixel"),
+        Column("shown_width", Kind.NUMBER, "vote.shown_width", "CSS pixels of each picture"),
+        Column("shown_height", Kind.NUMBER, "vote.shown_height", "CSS pixels of each picture"),
+        Column("image_errors", Kind.INTEGER, "vote.image_errors", "loads that failed before both were there"),
+        Column("cast_at", Kind.TIME, "vote.cast_at", "when the vote was stored, UTC"),
+        Column("state", Kind.WORD, "person.state", "what became of the person"),
+        *OF_PROTOCOL,
+        Column("link", Kind.WORD, "encode(vote.link, 'hex')", "the vote's link in the person's chain"),
+    ),
+    f"""
+    studies_participant person
+    JOIN studies_protocol protocol ON protocol.id = person.protocol_id
+    JOIN studies_vote vote ON vote.participant_id = person.id
+    JOIN studies_trial trial ON trial.id = vote.trial_id
+    {_TRIAL_JOINS} {_ITEM_JOINS}
+    """,
+    by="person",
+    order="vote.sequence",
+    where="vote.choice IS NOT NULL",  # a person who withdrew leaves links, and nothing else
+    mode="vote.mode",
+    tells_preferences=True,
 )
 
-PEOPLE_FROM = sql.SQL("""
+TRIALS = Table(
+    "trials",
+    "a trial in somebody's list, answered or not; what was chosen stands in the votes",
+    (
+        PARTICIPANT,
+        POSITION,
+        KIND,
+        Column("mode", Kind.WORD, "person.mode", "live, pilot, preview or bot"),
+        IN_BLOCK,
+        QUESTION,
+        ITEM,
+        PAIR,
+        LEFT,
+        RIGHT,
+        Column(
+            "left_shows", Kind.WORD, "trial.left", "baseline or treatment of the pair, or its spoilt copy"
+        ),
+        Column(
+            "right_shows", Kind.WORD, "trial.right", "baseline or treatment of the pair, or its spoilt copy"
+        ),
+        Column(
+            "answered",
+            Kind.INTEGER,
+            "(EXISTS (SELECT FROM studies_vote vote WHERE vote.trial_id = trial.id "
+            "AND vote.choice IS NOT NULL))::integer",
+            "1 where the votes have an answer, else 0",
+        ),
+        *OF_PROTOCOL,
+    ),
+    f"""
+    studies_participant person
+    JOIN studies_protocol protocol ON protocol.id = person.protocol_id
+    JOIN studies_trial trial ON trial.participant_id = person.id
+    {_TRIAL_JOINS} {_ITEM_JOINS}
+    """,
+    by="person",
+    order="trial.position",
+    mode="person.mode",
+)
+
+PARTICIPANTS = Table(
+    "participants",
+    "a person who came",
+    (
+        PARTICIPANT,
+        Column("mode", Kind.WORD, "person.mode", "live, pilot, preview or bot"),
+        Column("state", Kind.WORD, "person.state", "what became of the person"),
+        Column("why", Kind.TEXT, "person.why", "the frozen rule that excluded them"),
+        Column("seat", Kind.INTEGER, "seat.number", "the list of trials they got; empty where they got none"),
+        Column("trials", Kind.INTEGER, "person.trials_count", "trials in that list"),
+        Column("votes", Kind.INTEGER, "person.votes_count", "answers given"),
+        Column("consented_at", Kind.TIME, "person.consented_at", "when they agreed to take part, UTC"),
+        Column("form_at", Kind.TIME, "person.form_at", "when they answered the questions about them, UTC"),
+        Column("started_at", Kind.TIME, "person.started_at", "when they had read the instructions, UTC"),
+        Column("finished_at", Kind.TIME, "person.finished_at", "when the last vote was stored, UTC"),
+        *OF_PROTOCOL,
+    ),
+    """
     studies_participant person
     JOIN studies_protocol protocol ON protocol.id = person.protocol_id
     LEFT JOIN studies_seat seat ON seat.id = person.seat_id
-""")
+    """,
+    by="person",
+    order="person.id",
+    mode="person.mode",
+)
+
+OF_PAIR = (
+    PAIR,
+    ITEM,
+    IN_BLOCK,
+    IN_CLUSTER,
+    *OF_ITEM,
+    Column("baseline", Kind.TEXT, "base.name", "the condition that made the first picture"),
+    Column("treatment", Kind.TEXT, "treatment.name", "the condition that made the second picture"),
+)
+_PAIR_JOINS = f"""
+    generation_pair pair
+    JOIN generation_image first ON first.id = pair.baseline_id
+    JOIN generation_image second ON second.id = pair.treatment_id
+    JOIN generation_condition base ON base.id = first.condition_id
+    JOIN generation_condition treatment ON treatment.id = second.condition_id
+    {_ITEM_JOINS}
+"""
+
+PAIRS = Table(
+    "pairs",
+    "a pair of pictures that the study shows",
+    (
+        *OF_PAIR,
+        Column("baseline_sha256", Kind.WORD, "first.sha256", "SHA-256 of the first picture's PNG file"),
+        Column("treatment_sha256", Kind.WORD, "second.sha256", "SHA-256 of the second picture's PNG file"),
+        Column("width", Kind.INTEGER, "first.width", "pixels"),
+        Column("height", Kind.INTEGER, "first.height", "pixels"),
+        Column("flags", Kind.WORD, "array_to_string(pair.flags, ' ')", "what scores found wrong, by spaces"),
+        Column("excluded", Kind.TEXT, "pair.excluded", "why it was left out of later studies, if it was"),
+    ),
+    _PAIR_JOINS,
+    by="pair",
+    order="pair.id",
+)
+
+OF_SCORE = (
+    Column("metric", Kind.TEXT, "score.metric", "its name"),
+    Column(
+        "picture",
+        Kind.WORD,
+        "score.picture",
+        "baseline, treatment, or both where the metric compares the two pictures",
+    ),
+)
+SCORES = Table(
+    "scores",
+    "the value of a metric on one picture of a pair, or on both",
+    (
+        *OF_PAIR,
+        *OF_SCORE,
+        Column("version", Kind.TEXT, "score.version", "of the metric's formula"),
+        Column("weights", Kind.TEXT, "score.weights", "SHA-256 of its weights, where it has some"),
+        Column("value", Kind.NUMBER, "score.value", "in the metric's own unit"),
+    ),
+    f"""
+    {_PAIR_JOINS}
+    JOIN LATERAL (
+        SELECT 'baseline' AS picture, one.* FROM generation_score one WHERE one.image_id = pair.baseline_id
+        UNION ALL
+        SELECT 'treatment', one.* FROM generation_score one WHERE one.image_id = pair.treatment_id
+        UNION ALL
+        SELECT 'both', one.* FROM generation_score one WHERE one.pair_id = pair.id
+    ) score ON true
+    """,
+    by="pair",
+    order="score.metric, score.version, score.picture",
+)  # fmt: skip
+
+TABLES = {table.name: table for table in (VOTES, TRIALS, PARTICIPANTS, PAIRS, SCORES)}
 
 
 def about_the_person(form: Iterable[Asked]) -> tuple[Column, ...]:
-    """A column for each question that a study asks people about themselves, as `PEOPLE` has for the rest.
+    """A column for each question that a study asks people about themselves, to follow the rest.
 
     Empty where the person left the question out, was not asked it, or has not come to it.
     """
@@ -141,7 +377,8 @@ def about_the_person(form: Iterable[Asked]) -> tuple[Column, ...]:
             f"WHERE answer.participant_id = person.id AND answer.question_id = {asked.key:d})"
         )
         if asked.kind == NUMBER:
-            columns.append(Column(f"answer_{number}", "number", f"NULLIF({value}, '')::numeric", asked.text))
-        else:
-            columns.append(Column(f"answer_{number}", "text", value, asked.text))
+            value = f"NULLIF({value}, '')::numeric"
+        columns.append(
+            Column(f"answer_{number}", Kind.NUMBER if asked.kind == NUMBER else Kind.TEXT, value, asked.text)
+        )
     return tuple(columns)

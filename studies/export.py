@@ -1,21 +1,51 @@
-"""Tables of a study as CSV, streamed by PostgreSQL from one snapshot in a fixed order."""
+"""Tables of a study as files, streamed from one snapshot in a fixed order and at constant memory.
 
-import csv
+A table is cut by people or by pairs into parts that the database sorts at once; all parts are read in one
+transaction that sees one moment. A file that was cut off shows it: an answer of the web server ends without
+its last chunk, a Parquet file and an archive lack their ends, and `manage.py export --out` gives a file its
+name when it is whole.
+"""
+
+import csv as csv_module
 import io
-import re
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from psycopg import sql
 
 from studies import pages
-from studies.columns import PEOPLE, PEOPLE_FROM, VOTES, VOTES_FROM, Column, about_the_person
+from studies.columns import PARTICIPANTS, TABLES, Table, about_the_person, harmless
 from studies.form import Asked
 from studies.models import Mode, Study
 from studies.snapshot import snapshot
 
+CSV, WIDE, PARQUET, JSON = "csv", "csv-wide", "parquet", "json"
+# What each table can be had as, the first where nothing else is asked for.
+FORMATS = dict.fromkeys(TABLES, (CSV, PARQUET)) | {
+    "votes": (CSV, WIDE, PARQUET),
+    "scores": (CSV, WIDE, PARQUET),
+    "protocol": (JSON,),
+    "codebook": (CSV,),
+}
+MEDIA = {
+    CSV: "text/csv; charset=utf-8",
+    WIDE: "text/csv; charset=utf-8",
+    PARQUET: "application/vnd.apache.parquet",
+    JSON: "application/json",
+}
+ROWS = 20_000  # of a part
+PAIRS = 2_000  # of a part that is cut by pairs; each has several scores
+BLOCK = 1 << 16  # bytes that are handed on at once
 
-class Blind(Exception):
+
+class NotExported(Exception):
+    """The table can't be had, and why."""
+
+
+class Blind(NotExported):
     """The study hides preferences for now, so neither its votes nor its figures are handed out."""
 
     def __init__(self) -> None:
@@ -24,24 +54,53 @@ class Blind(Exception):
         )
 
 
+@dataclass
+class Tally:
+    """What was written so far."""
+
+    rows: int = 0
+
+
+def stream(
+    study: Study,
+    name: str,
+    form: str = "",
+    modes: Sequence[str] = (Mode.LIVE,),
+    tally: Tally | None = None,
+) -> Iterator[bytes]:
+    """A table of a study in a format of `FORMATS`. Raises NotExported before the first byte.
+
+    CSV: UTF-8, a header, `\\n` line ends. tally: counts the rows as they are written.
+    """
+    form = form or FORMATS[name][0]
+    if form not in FORMATS[name]:
+        raise NotExported(f"{name} can't be had as {form}; choose {' or '.join(FORMATS[name])}.")
+    tally = tally or Tally()
+    if name == "protocol":
+        return _protocol(study, tally)
+    if name == "codebook":
+        return _codebook(study, tally)
+    table = table_of(study, name)
+    if table.tells_preferences and study.hides_preferences:
+        raise Blind
+    match form:
+        case "csv":
+            return _csv(study, table, modes, tally)
+        case "csv-wide":
+            from studies import wide
+
+            return wide.stream(study, name, modes, tally)
+    from studies import parquet  # pyarrow takes a moment that CSV need not wait for
+
+    return parquet.stream(study, table, modes, tally)
+
+
 def votes_csv(study: Study, modes: Sequence[str] = (Mode.LIVE,)) -> Iterator[bytes]:
-    """The votes of a study, practice, catch and repeats included: UTF-8, a header, `\\n` line ends.
+    """The votes of a study, practice, catch and repeats included.
 
     Votes of people who took them back are not there. Raises Blind before the first byte.
     """
-    if study.hides_preferences:
-        raise Blind
-    return _copy(
-        sql.SQL(
-            "SELECT {columns} FROM {joins} WHERE person.study_id = {study} AND vote.choice IS NOT NULL "
-            "AND vote.mode = ANY({modes}) ORDER BY person.id, vote.sequence"
-        ).format(
-            columns=sql.SQL(", ").join(column.select() for column in VOTES),
-            joins=VOTES_FROM,
-            study=sql.Literal(study.pk),
-            modes=sql.Literal([str(mode) for mode in modes]),
-        )
-    )
+    return stream(study, "votes", CSV, modes)
 
 
 def people_csv(study: Study, modes: Sequence[str] = (Mode.LIVE,)) -> Iterator[bytes]:
@@ -49,41 +108,107 @@ def people_csv(study: Study, modes: Sequence[str] = (Mode.LIVE,)) -> Iterator[by
 
     People who took their answers back stand there without them; nothing tells who they were.
     """
-    return _copy(
-        sql.SQL(
-            "SELECT {columns} FROM {joins} WHERE person.study_id = {study} AND person.mode = ANY({modes}) "
-            "ORDER BY person.id"
-        ).format(
-            columns=sql.SQL(", ").join(column.select() for column in people_columns(study)),
-            joins=PEOPLE_FROM,
-            study=sql.Literal(study.pk),
-            modes=sql.Literal([str(mode) for mode in modes]),
-        )
-    )
-
-
-def people_columns(study: Study) -> tuple[Column, ...]:
-    """The columns of the people's table, with one for each question that any of the protocols asks."""
-    asked: dict[int, Asked] = {}
-    for protocol in study.protocols.defer("document", "leaks").order_by("version"):
-        asked |= {question.key: question for question in pages.texts(protocol).form}
-    return PEOPLE + about_the_person(asked.values())
+    return stream(study, "participants", CSV, modes)
 
 
 def codebook_csv(study: Study) -> Iterator[bytes]:
-    """What each column of the study's tables means: table, column, kind, meaning."""
-    tables = {"votes": VOTES, "people": people_columns(study)}
+    """What each column of the study's tables means: table, column, type, meaning."""
+    return stream(study, "codebook", CSV)
+
+
+def table_of(study: Study, name: str) -> Table:
+    """The table with the columns that this study adds: one for each question about the person."""
+    table = TABLES[name]
+    if table is not PARTICIPANTS:
+        return table
+    asked: dict[int, Asked] = {}
+    for protocol in study.protocols.defer("document", "leaks").order_by("version"):
+        asked |= {question.key: question for question in pages.texts(protocol).form}
+    return table.with_columns(about_the_person(asked.values()))
+
+
+def parts(study: Study, table: Table) -> Iterator[list[int]]:
+    """The keys by which the table is cut, in order; each part is about `ROWS` rows of votes or trials."""
+    if table.by == "pair":
+        keys = pairs_of(study)
+        yield from (keys[at : at + PAIRS] for at in range(0, len(keys), PAIRS))
+        return
+    held: list[int] = []
+    size = 0
+    for key, trials in study.participants.order_by("pk").values_list("pk", "trials_count"):
+        held.append(key)
+        size += max(trials, 1)
+        if size >= ROWS:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def pairs_of(study: Study) -> list[int]:
+    """The pairs of all protocol versions; of a draft, those that it would show."""
+    if not study.protocols.exists():
+        return sorted(
+            {pair for block in study.blocks.all() for pair in block.pairs().values_list("pk", flat=True)}
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT key::bigint FROM studies_protocol protocol, jsonb_path_query("
+            "protocol.document::jsonb, '$.design.blocks[*].pairs[*].key') key "
+            "WHERE protocol.study_id = %s ORDER BY 1",
+            [study.pk],
+        )
+        return [key for (key,) in cursor]
+
+
+def _csv(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> Iterator[bytes]:
+    yield ",".join(column.name for column in table.columns).encode() + b"\n"
+    with snapshot(), connection.cursor() as cursor:
+        for keys in parts(study, table):
+            held = bytearray()
+            command = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(
+                table.query(keys, modes, printed=True)
+            )
+            with cursor.copy(command) as rows:
+                for row in rows:
+                    held += row
+                    if len(held) >= BLOCK:
+                        yield bytes(held)
+                        held.clear()
+            tally.rows += cursor.rowcount
+            yield bytes(held)
+
+
+def _codebook(study: Study, tally: Tally) -> Iterator[bytes]:
     out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n").writerow
-    write(["table", "column", "kind", "meaning"])
-    for table, columns in tables.items():
-        for column in columns:
-            write([table, column.name, column.kind, re.sub(r"^(?=[=+@\t\r-])", "'", column.meaning)])
+    write = csv_module.writer(out, lineterminator="\n").writerow
+    write(["table", "column", "type", "meaning"])
+    for name in TABLES:
+        for column in table_of(study, name).columns:
+            write([name, column.name, column.type, harmless(column.meaning)])
+            tally.rows += 1
     yield out.getvalue().encode()
 
 
-def _copy(query: sql.Composable) -> Iterator[bytes]:
-    command = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER, ENCODING 'UTF8')").format(query)
-    with snapshot(), connection.cursor() as cursor, cursor.copy(command) as rows:
-        for block in rows:
-            yield bytes(block)
+def _protocol(study: Study, tally: Tally) -> Iterator[bytes]:
+    """All versions. The SHA-256 is of `document` with sorted keys, no blanks and no escapes."""
+    found = list(study.protocols.order_by("version"))
+    if not found:
+        raise NotExported("The study is a draft: it has a protocol once it is published.")
+
+    def written() -> Iterator[bytes]:
+        versions: list[dict[str, Any]] = []
+        for protocol in found:
+            versions.append(
+                {
+                    "version": protocol.version,
+                    "sha256": protocol.sha256,
+                    "published_at": protocol.published_at.isoformat(),
+                    "document": json.loads(protocol.document),
+                }
+            )
+            tally.rows += 1
+        said = {"study": study.slug, "title": study.title, "versions": versions}
+        yield json.dumps(said, ensure_ascii=False, indent=1).encode() + b"\n"
+
+    return written()

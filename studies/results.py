@@ -6,7 +6,6 @@ stand everybody's votes, those of the people who finished, and the pilot's.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,8 +15,6 @@ from generation.models import ImageModel
 from studies import arrays
 from studies.models import Kind, Mode, Participant, Shows, Study, Trial
 from studies.snapshot import snapshot
-from studies.statistics import analysis
-from studies.statistics.analysis import NotAnalysable, Options
 from studies.statistics.dropout import LEFT, RIGHT, Stand, dropout
 from studies.statistics.votes import Series, Votes
 
@@ -147,23 +144,28 @@ def compute(study: Study) -> dict[str, Any]:
             "versions": _versions(study),
             "margin": margin(study),
             "places": [_plain(place) for place in where],
-            "mode": str(Mode.LIVE),
             "dropout": dropout(_stands(study)),
         }
-        reasons = dict(
-            study.participants.filter(state=Participant.State.EXCLUDED).values_list("pseudonym", "why")
+        from studies import metrics  # scipy.stats takes a second that other pages need not wait for
+        from studies.statistics import whole
+
+        plan = whole.Plan(
+            margin=found["margin"],
+            places=found["places"],
+            planned_people=planned_people(study),
+            excluded=dict(
+                study.participants.filter(state=Participant.State.EXCLUDED).values_list("pseudonym", "why")
+            ),
         )
-        shown, reason = None, "nobody has voted yet"
-        if votes is not None:
-            options = _options(study, where, votes, reasons)
-            found["mode"] = options.modes[0]
-            try:
-                shown, reason = analysis.analyze(votes, options), ""
-            except NotAnalysable as error:
-                reason = str(error)
-        found["analysis"] = shown
-        found["metrics"] = [] if shown is None or votes is None else _metrics(where, votes, shown)
-    return found | {"reason": reason} if reason else found
+        return found | whole.figures(
+            votes, plan, lambda place, number: metrics.scored(place["blocks"][number])
+        )
+
+
+def planned_people(study: Study) -> int | None:
+    """How many were planned, where somebody could look at the votes before the end; else None."""
+    looked_early = study.unblinded_at is not None or not study.blind
+    return study.people if looked_early else None
 
 
 def _plain(place: Place) -> dict[str, Any]:
@@ -180,37 +182,6 @@ def _versions(study: Study) -> list[int]:
     """The protocol versions under which the live votes were cast."""
     cast = Participant.objects.filter(study=study, mode=Mode.LIVE, votes_count__gt=0)
     return sorted(set(cast.values_list("protocol__version", flat=True)))
-
-
-def _options(study: Study, where: list[Place], votes: Votes, reasons: Mapping[str, str]) -> Options:
-    live = votes.mode == analysis.MODES.index(Mode.LIVE)
-    looked_early = study.unblinded_at is not None or not study.blind
-    return Options(
-        margin=margin(study),
-        baselines={place.name: place.baseline for place in where},
-        units={place.name: place.unit for place in where},
-        excluded={name: [why] for name, why in reasons.items()},
-        # Before the first live vote the pilot is all there is to see; the page says that it is one.
-        modes=(str(Mode.LIVE if live.any() else Mode.PILOT),),
-        completed=votes.people(Participant.State.FINISHED),
-        planned_people=study.people if looked_early else None,
-    )
-
-
-def _metrics(where: list[Place], votes: Votes, shown: Mapping[str, Any]) -> list[dict[str, Any]]:
-    from studies import metrics  # scipy.stats takes a second that other pages need not wait for
-
-    kept = analysis.kept(votes, shown)
-    found = []
-    for place in where:
-        if place.name in shown["blocks"]:
-            rows = kept.block.codes == kept.block.names.index(place.name)
-            part = kept if rows.all() else kept.only(rows)
-            found += [
-                metrics.beside(block, part, place.name, place.baseline, treatment)
-                for block, treatment in zip(place.blocks, place.treatments, strict=True)
-            ]
-    return found
 
 
 def _stands(study: Study) -> list[Stand]:

@@ -23,6 +23,7 @@ from studies.statistics.pairs import (
     separated,
 )
 
+_NO_VARIANCE = 1e-14  # below this a variance is rounding
 MOST_NAMES = 100  # a ranking of more conditions would be larger than what people can judge
 RANK_DRAWS = 20_000
 
@@ -125,7 +126,10 @@ def side_bias(cells: Cells, clusters: Clustering) -> SideBias:
     delta = float(found.theta[-1])
     if clusters.n_people < 2:
         return SideBias(delta, None, "all votes come from one person")
-    return SideBias(delta, float(np.sqrt(found.by_person(clusters)[-1, -1])))
+    variance = float(found.by_person(clusters)[-1, -1])
+    if variance <= _NO_VARIANCE:
+        return SideBias(delta, None, "everybody leans to the same side as much, so there is no variance")
+    return SideBias(delta, float(np.sqrt(variance)))
 
 
 def rank_ranges(

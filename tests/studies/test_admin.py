@@ -312,4 +312,4 @@ def test_people_and_codebook_are_handed_out_while_preferences_are_hidden(admin_c
 
     assert people.startswith(b"participant,mode,state") and b",finished," in people
     assert not {b"left", b"right", b"treatment"} & set(people.replace(b"\n", b",").split(b","))
-    assert b'votes,rt_ms,number,"milliseconds from reveal to choice, hidden' in codebook
+    assert b'votes,rt_ms,integer,"milliseconds from reveal to choice, hidden' in codebook

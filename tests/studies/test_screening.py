@@ -294,7 +294,7 @@ def test_the_people_file_holds_the_answers_with_their_mode_and_the_codebook_the_
         ("live", "screened", "Other", "30", ""),
     ]
     assert len(people(study)) == 2
-    assert "people,answer_2,number,Age?\n" in codebook
+    assert "participants,answer_2,number,Age?\n" in codebook
     assert "votes,choice,text," in codebook
 
 

@@ -218,6 +218,18 @@ def test_forced_choice_side_bias_agrees_with_a_logistic_regression():
     assert found.se == pytest.approx(other.bse[1], rel=1e-5)
 
 
+def test_a_side_bias_that_all_people_have_alike_has_no_standard_error():
+    # Each of five people: both sides once, the first always left; half their votes for the left.
+    left = np.tile([0, 0, 1, 1], 5)
+    choice = np.tile([0, 1, 0, 1], 5)
+    person = np.repeat(np.arange(5), 4)
+
+    found = biased(tally(left, 1 - left, choice, 2, by_side=True), person)
+
+    assert (found.delta, found.se) == (pytest.approx(0, abs=1e-12), None)
+    assert "no variance" in found.reason
+
+
 def test_the_side_bias_of_davidson_and_beaver_is_recovered_with_ties():
     left, right, choice, person, _ = simulated(8, 40_000, np.array([0, 0.6, -0.2]), ties=0.5, side=0.3)
     found = biased(tally(left, right, choice, 3, by_side=True), person)
