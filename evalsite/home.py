@@ -46,6 +46,7 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
         needed += _experiments_failed()
         new += _experiments_done(user.has_perm("studies.add_study"))
     return found | {
+        "title": "What is happening",
         "running": running,
         "needed": needed,
         "new": new,

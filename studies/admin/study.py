@@ -135,6 +135,7 @@ class StudyAdmin(ModelAdmin):
     search_fields = ["title", "slug"]
     prepopulated_fields = {"slug": ["title"]}
     actions_list = ["compose"]
+    view_on_site = False  # the panel has the address, where there is one
     change_form_outer_before_template = "admin/studies/study/panel.html"
     fieldsets = [
         (None, {"fields": ["title", "slug"]}),

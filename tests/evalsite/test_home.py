@@ -105,3 +105,12 @@ def test_the_page_asks_as_often_for_many_as_for_few(admin_client, django_assert_
 
     with django_assert_max_num_queries(16):
         admin_client.get("/admin/")
+
+
+def test_who_signs_in_without_a_goal_comes_here(client, django_user_model):
+    django_user_model.objects.create_superuser("boss", password="x" * 20)
+
+    answer = client.post("/admin/login/", {"username": "boss", "password": "x" * 20}, follow=True)
+
+    assert answer.redirect_chain[-1][0] == "/admin/"
+    assert "What is happening" in answer.content.decode()
