@@ -57,9 +57,7 @@ class Site:
 @contextlib.contextmanager
 def site(folder: Path, *names: str, **environment: str) -> Iterator[Site]:
     """A site on the current test database (it must be one that other processes see) with these processes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     database = connection.settings_dict
     host = database["HOST"] or database["OPTIONS"]["host"]
     made = Site(
@@ -91,6 +89,13 @@ def site(folder: Path, *names: str, **environment: str) -> Iterator[Site]:
         raise
     finally:
         made.stop()
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def until(true: Callable[[], object], what: str, seconds: float = 300) -> None:

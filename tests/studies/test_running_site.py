@@ -3,7 +3,6 @@
 import http.client
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -13,26 +12,10 @@ from django.db import connection
 from studies import bots, chain, recruitment
 from studies.models import Mode, Participant, Vote
 from tests.site import site, until
+from tests.stubborn import Stubborn
 from tests.studies.factories import published
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Stubborn(bots.Browser):
-    """A browser whose script sends again until it is answered, as ours does."""
-
-    def request(self, method, path, body=None):
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                answer = super().request(method, path, body)
-            except (OSError, http.client.HTTPException):
-                self.connection.close()
-            else:
-                if answer[0] < 500:
-                    return answer
-            assert time.monotonic() < deadline, f"{method} {path} has had no answer for two minutes"
-            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
