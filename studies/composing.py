@@ -68,6 +68,12 @@ PRESETS: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
+            "all",
+            "All comparisons of the experiment by an open link, 25 of each",
+            list,
+            "a treatment beside the baseline",
+        ),
+        Preset(
             "paper",
             "The paper's study: SE2P against the baseline, 33 people from Prolific, 25 comparisons a model",
             one_a_model,
@@ -97,12 +103,6 @@ PRESETS: Mapping[str, Preset] = {
             "a treatment beside the baseline",
             each=10,
             fields={"people": 5, "entry": Study.Entry.LINKS},
-        ),
-        Preset(
-            "all",
-            "All comparisons of the experiment, 25 of each",
-            list,
-            "a treatment beside the baseline",
         ),
     )
 }

@@ -41,9 +41,13 @@ def researcher(running, browser, admin_user) -> Page:
 
 def test_from_an_experiment_to_a_result(running, researcher, browser):
     starter()
+    expect(researcher.locator("body")).to_contain_text("Begin here")
+    shot(researcher, "home-empty")
     make_experiment(researcher)
+    look_at_pairs(researcher)
     publish_study(researcher)
     codes = {take_part(browser, running, choice) for choice in ("left", "right")}
+    watch(researcher)
 
     assert len(codes) == 2
     assert Vote.objects.count() == 8
@@ -76,20 +80,70 @@ def make_experiment(page: Page) -> None:
     assert progress.of(Experiment.objects.get()).scored == 8
 
 
+def look_at_pairs(page: Page) -> None:
+    page.click("text=Gallery of pairs")
+    expect(page.locator("#result_list tbody tr")).to_have_count(4)
+    page.wait_for_load_state()
+    shot(page, "gallery")
+    page.click("#result_list tbody tr:first-child a")
+    shot(page, "pair")
+
+
 def publish_study(page: Page) -> None:
-    page.goto("/admin/studies/study/add/")
-    page.locator("[name=title]").press_sequentially("Which flowers look better?")
+    """From the experiment's page to a draft, which is changed, looked at as a participant, and published."""
+    page.goto(Experiment.objects.get().get_absolute_url())
+    page.click("text=Make a study of these")
+    page.fill("[name=title]", "Which flowers look better?")
+    shot(page, "compose")
+    page.click("text=Make the draft")
+    expect(page.locator("#planner")).to_contain_text("33 people × 4 of 4 pairs")
     page.fill("[name=people]", "3")
-    page.select_option("[name=blocks-0-comparison]", index=1)
-    page.fill("[name=blocks-0-comparisons]", "4")
+    # The figures follow what is typed.
+    expect(page.locator("#planner")).to_contain_text("3 people × 4 of 4 pairs, each pair judged 3 times")
     shot(page, "study-form")
-    page.click("[name=_save]")
+    page.click("[name=_continue]")
+    preview(page)
     page.click("text=Publish…")
     expect(page.locator("body")).to_contain_text("3 seats are drawn, with 4 trials each")
     shot(page, "publish")
     page.click("button.study-main")
     expect(page.locator("body")).to_contain_text("/s/which-flowers-look-better/")
-    assert Study.objects.get().state == "live"
+    study = Study.objects.get()
+    assert (study.state, study.people) == ("live", 3)
+    page.click("text=Recruit")
+    shot(page, "recruit")
+    page.goto("/admin/")
+    expect(page.locator("body")).to_contain_text("0 of 3 people finished")
+    shot(page, "home")
+
+
+def preview(page: Page) -> None:
+    """The draft by keyboard, on the participants' own pages; nothing of it stays."""
+    with page.context.expect_page() as opened:
+        page.click("text=Preview as participant")
+    walk = opened.value
+    walk.set_default_timeout(PATIENCE_MS)
+    walk.click("button[name=consent]")
+    walk.click("button:has-text('Start')")
+    for number in range(1, 5):
+        expect(walk.locator("label[for=progress]")).to_have_text(f"{number} of 4")
+        expect(walk.locator("body")).to_contain_text("nothing is stored")
+        if number == 1:
+            shot(walk, "preview")
+        walk.wait_for_timeout(500)
+        walk.keyboard.press("ArrowLeft")
+    expect(walk.locator("h1")).to_have_text("Thank you")
+    walk.close()
+    assert not Participant.objects.exists()
+
+
+def watch(page: Page) -> None:
+    page.goto(f"/admin/studies/study/{Study.objects.get().pk}/watch/")
+    expect(page.locator("body")).to_contain_text("2 of 3 finished")
+    expect(page.locator("body")).to_contain_text("8 answers")
+    shot(page, "watch")
+    page.goto("/admin/studies/participant/")
+    shot(page, "participants")
 
 
 def take_part(browser, running: Site, choice: str) -> str:
