@@ -1,6 +1,6 @@
 # What can be done here. Each target makes what it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-reset test faults lint lock bench-sampling bench-generation bench-scoring bench-coverage bench-analysis bench-voting screenshots
+.PHONY: help install demo demo-reset test faults lint lock bench-sampling bench-generation bench-scoring bench-coverage bench-analysis bench-export bench-voting screenshots
 
 # The newest Python that we support and that runs here (a version manager's stub may be there and not run).
 PYTHON = $(shell for v in 3.13 3.12 3.11; do \
@@ -62,6 +62,9 @@ bench-coverage: $(STAMP)  ## how often the intervals cover, by simulation
 
 bench-analysis: $(STAMP)  ## the analysis of a million votes
 	$(RUN) -m benchmarks.analysis
+
+bench-export: $(STAMP)  ## the export of a million votes, beside a bare COPY
+	$(RUN) -m benchmarks.export
 
 bench-voting: $(STAMP)  ## 200 people voting at once, beside a bare INSERT
 	$(RUN) -m benchmarks.voting

@@ -13,6 +13,8 @@ from psycopg import sql
 
 from studies.form import NUMBER, Asked
 
+NOTHING = sql.SQL("")
+
 
 class Kind(StrEnum):
     """What a column holds."""
@@ -26,12 +28,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of an export. expression: SQL over the table's joins."""
+    """A column of an export.
+
+    expression: SQL over the table's joins. ready: it gives text that was printed before, in `shown`.
+    """
 
     name: str
     kind: Kind
     expression: str
     meaning: str
+    ready: bool = False
 
     @property
     def type(self) -> str:
@@ -49,7 +55,7 @@ class Column:
         match self.kind:
             case Kind.TIME:
                 template = """to_char({value} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-            case Kind.TEXT:
+            case Kind.TEXT if not self.ready:
                 template = HARMLESS
             case _:
                 template = "{value}"
@@ -94,104 +100,134 @@ class Table:
 
     def query(self, keys: Sequence[int], modes: Sequence[str], *, printed: bool) -> sql.Composable:
         """The rows of these keys, in the order of the keys, printed for CSV or with the database's types."""
-        return sql.SQL("SELECT {columns} {source} ORDER BY {by}, {order}").format(
-            columns=sql.SQL(", ").join(c.printed() if printed else c.typed() for c in self.columns),
-            source=self.source(keys, modes),
-            by=sql.Identifier(self.by, "id"),
-            order=sql.SQL(self.order),
-        )
+        return self.select(
+            sql.SQL(", ").join(c.printed() if printed else c.typed() for c in self.columns),
+            keys, modes, printed=printed,
+            end=sql.SQL("ORDER BY {by}, {order}").format(
+                by=sql.Identifier(self.by, "id"), order=sql.SQL(self.order)
+            ),
+        )  # fmt: skip
 
-    def source(self, keys: Sequence[int], modes: Sequence[str]) -> sql.Composable:
-        """FROM and WHERE of a query of these keys."""
-        in_mode = sql.SQL("{} = ANY({})").format(
-            sql.SQL(self.mode), sql.Literal([str(mode) for mode in modes])
-        )
-        return sql.SQL("FROM {joins} WHERE {by} = ANY({keys}) AND {where} AND {mode}").format(
+    def select(
+        self,
+        what: sql.Composable,
+        keys: Sequence[int],
+        modes: Sequence[str],
+        *,
+        printed: bool,
+        only: str = "true",
+        end: sql.Composable = NOTHING,
+    ) -> sql.Composable:
+        """SELECT of anything from the rows of these keys."""
+        wanted = sql.SQL("= ANY({})").format(sql.Literal(list(keys)))
+        conditions = [
+            sql.SQL(self.where),
+            sql.SQL(only),
+            sql.Identifier(self.by, "id") + sql.SQL(" ") + wanted,
+        ]
+        if self.mode:
+            names = sql.Literal([str(mode) for mode in modes])
+            conditions.append(sql.SQL("{} = ANY({})").format(sql.SQL(self.mode), names))
+        beginning: sql.Composable = NOTHING
+        if "JOIN shown" in self.joins:
+            # Most columns tell of the pair, which many people see: they are worked out once for each pair.
+            beginning = sql.SQL(
+                "WITH shown AS MATERIALIZED (SELECT {columns} FROM {joins} WHERE pair.id IN "
+                "(SELECT pair_id FROM studies_trial WHERE participant_id {wanted})) "
+            ).format(
+                columns=sql.SQL(", ").join(c.printed() if printed else c.typed() for c in OF_PAIR),
+                joins=sql.SQL(_PAIR_JOINS),
+                wanted=wanted,
+            )
+            conditions.append(sql.SQL("trial.participant_id ") + wanted)
+        return beginning + sql.SQL("SELECT {what} FROM {joins} WHERE {conditions} {end}").format(
+            what=what,
             joins=sql.SQL(self.joins),
-            by=sql.Identifier(self.by, "id"),
-            keys=sql.Literal(list(keys)),
-            where=sql.SQL(self.where),
-            mode=in_mode if self.mode else sql.SQL("true"),
+            conditions=sql.SQL(" AND ").join(conditions),
+            end=end,
         )
 
 
-def _shown(side: str) -> str:
+def _side(side: str) -> str:
     """The name of the condition on a side; the spoilt copy of a catch or practice trial is `catch`."""
     return (
-        f"CASE trial.{side} WHEN 'baseline' THEN base.name WHEN 'treatment' THEN treatment.name "
+        f"CASE trial.{side} WHEN 'baseline' THEN shown.baseline WHEN 'treatment' THEN shown.treatment "
         "ELSE 'catch' END"
     )
 
 
-BLOCK = "experiment.name || ', ' || model.name || ', ' || pair.steps || ' steps'"
-CLUSTER = (
-    "CASE WHEN item.label IS NOT NULL THEN 'class ' || item.label "
-    "WHEN item.prompt <> '' THEN item.prompt ELSE 'item ' || item.id END"
-)
-PARTICIPANT = Column("participant", Kind.WORD, "person.pseudonym", "a random name for the person")
-ITEM = Column(
-    "item", Kind.INTEGER, "pair.item_id", "what both pictures show: one model, class or prompt, and seed"
-)
-LEFT = Column("left", Kind.TEXT, _shown("left"), "the condition whose picture stood on the left")
-RIGHT = Column("right", Kind.TEXT, _shown("right"), "the condition whose picture stood on the right")
-IN_BLOCK = Column(
-    "block",
-    Kind.TEXT,
-    BLOCK,
-    "experiment, model and steps: what is compared on the same items is analysed together",
-)
-QUESTION = Column("question", Kind.TEXT, "question.text", "what was asked")
-IN_CLUSTER = Column(
-    "cluster", Kind.TEXT, CLUSTER, "the highest unit that was sampled: class or prompt, else the item"
-)
-KIND = Column("kind", Kind.WORD, "trial.kind", "main, repeat (sides swapped), practice or catch")
-POSITION = Column(
-    "position", Kind.INTEGER, "trial.position + 1", "the trial's place in the person's list, from 1"
-)
-PAIR = Column("pair", Kind.INTEGER, "pair.id", "the pair of pictures")
-OF_PROTOCOL = (
-    Column("protocol_version", Kind.INTEGER, "protocol.version", "of the study's protocol"),
-    Column("protocol", Kind.WORD, "protocol.sha256", "SHA-256 of the study's protocol"),
-)
-OF_ITEM = (
+OF_PAIR = (
+    Column("pair", Kind.INTEGER, "pair.id", "the pair of pictures"),
+    Column(
+        "item", Kind.INTEGER, "pair.item_id", "what both pictures show: one model, class or prompt, and seed"
+    ),
+    Column(
+        "block", Kind.TEXT, "experiment.name || ', ' || model.name || ', ' || pair.steps || ' steps'",
+        "experiment, model and steps: what is compared on the same items is analysed together",
+    ),
+    Column(
+        "cluster", Kind.TEXT,
+        "CASE WHEN item.label IS NOT NULL THEN 'class ' || item.label "
+        "WHEN item.prompt <> '' THEN item.prompt ELSE 'item ' || item.id END",
+        "the highest unit that was sampled: class or prompt, else the item",
+    ),
     Column("experiment", Kind.TEXT, "experiment.name", "the experiment that made the pictures"),
     Column("model", Kind.TEXT, "model.name", "the diffusion model"),
     Column("steps", Kind.INTEGER, "pair.steps", "denoising steps"),
     Column("label", Kind.INTEGER, "item.label", "the class label, where the model takes labels"),
     Column(
-        "label_name",
-        Kind.TEXT,
-        "model.labels ->> item.label::text",
+        "label_name", Kind.TEXT, "model.labels ->> item.label::text",
         "the class's name, where the model has names",
     ),
     Column("prompt", Kind.TEXT, "item.prompt", "the prompt, where the model takes prompts"),
     Column("seed", Kind.INTEGER, "item.seed", "the seed of both pictures"),
-)
-_TRIAL_JOINS = """
-    JOIN studies_question question ON question.id = trial.question_id
-    JOIN studies_block block ON block.id = trial.block_id
-    JOIN generation_condition base ON base.id = block.baseline_id
-    JOIN generation_condition treatment ON treatment.id = block.treatment_id
-    JOIN generation_pair pair ON pair.id = trial.pair_id
-"""
-_ITEM_JOINS = """
+    Column("baseline", Kind.TEXT, "base.name", "the condition that made the first picture"),
+    Column("treatment", Kind.TEXT, "treatment.name", "the condition that made the second picture"),
+)  # fmt: skip
+_PAIR_JOINS = """
+    generation_pair pair
+    JOIN generation_image first ON first.id = pair.baseline_id
+    JOIN generation_image second ON second.id = pair.treatment_id
+    JOIN generation_condition base ON base.id = first.condition_id
+    JOIN generation_condition treatment ON treatment.id = second.condition_id
     JOIN generation_item item ON item.id = pair.item_id
     JOIN generation_experiment experiment ON experiment.id = pair.experiment_id
     JOIN generation_imagemodel model ON model.id = item.model_id
 """
+
+
+def _of_pair(*names: str) -> tuple[Column, ...]:
+    """Columns of the pair as a trial's table has them: what `shown` holds is printed there already."""
+    of = {column.name: column for column in OF_PAIR}
+    return tuple(replace(of[name], ready=True, expression=f"shown.{name}") for name in names)
+
+
+PARTICIPANT = Column("participant", Kind.WORD, "person.pseudonym", "a random name for the person")
+SIDES = (
+    Column("left", Kind.TEXT, _side("left"), "the condition whose picture stood on the left", ready=True),
+    Column("right", Kind.TEXT, _side("right"), "the condition whose picture stood on the right", ready=True),
+)
+QUESTION = Column("question", Kind.TEXT, "question.text", "what was asked")
+KIND = Column("kind", Kind.WORD, "trial.kind", "main, repeat (sides swapped), practice or catch")
+POSITION = Column(
+    "position", Kind.INTEGER, "trial.position + 1", "the trial's place in the person's list, from 1"
+)
+OF_PROTOCOL = (
+    Column("protocol_version", Kind.INTEGER, "protocol.version", "of the study's protocol"),
+    Column("protocol", Kind.WORD, "protocol.sha256", "SHA-256 of the study's protocol"),
+)
 
 VOTES = Table(
     "votes",
     "an answer to a trial",
     (
         PARTICIPANT,
-        ITEM,
-        LEFT,
-        RIGHT,
+        *_of_pair("item"),
+        *SIDES,
         Column("choice", Kind.WORD, "vote.choice", "left, right or tie"),
-        IN_BLOCK,
+        *_of_pair("block"),
         QUESTION,
-        IN_CLUSTER,
+        *_of_pair("cluster"),
         KIND,
         Column("mode", Kind.WORD, "vote.mode", "live, pilot, preview or bot"),
         Column(
@@ -200,8 +236,7 @@ VOTES = Table(
         Column("hidden_ms", Kind.INTEGER, "vote.hidden_ms", "milliseconds in which the page was hidden"),
         POSITION,
         Column("sequence", Kind.INTEGER, "vote.sequence", "the vote's place in the person's chain, from 1"),
-        *OF_ITEM,
-        PAIR,
+        *_of_pair("experiment", "model", "steps", "label", "label_name", "prompt", "seed", "pair"),
         Column("viewport_width", Kind.INTEGER, "vote.viewport_width", "CSS pixels"),
         Column("viewport_height", Kind.INTEGER, "vote.viewport_height", "CSS pixels"),
         Column("pixel_ratio", Kind.NUMBER, "vote.pixel_ratio", "device pixels in a CSS pixel"),
@@ -213,12 +248,13 @@ VOTES = Table(
         *OF_PROTOCOL,
         Column("link", Kind.WORD, "encode(vote.link, 'hex')", "the vote's link in the person's chain"),
     ),
-    f"""
+    """
     studies_participant person
     JOIN studies_protocol protocol ON protocol.id = person.protocol_id
     JOIN studies_vote vote ON vote.participant_id = person.id
     JOIN studies_trial trial ON trial.id = vote.trial_id
-    {_TRIAL_JOINS} {_ITEM_JOINS}
+    JOIN studies_question question ON question.id = trial.question_id
+    JOIN shown ON shown.pair = trial.pair_id
     """,
     by="person",
     order="vote.sequence",
@@ -235,12 +271,10 @@ TRIALS = Table(
         POSITION,
         KIND,
         Column("mode", Kind.WORD, "person.mode", "live, pilot, preview or bot"),
-        IN_BLOCK,
+        *_of_pair("block"),
         QUESTION,
-        ITEM,
-        PAIR,
-        LEFT,
-        RIGHT,
+        *_of_pair("item", "pair"),
+        *SIDES,
         Column(
             "left_shows", Kind.WORD, "trial.left", "baseline or treatment of the pair, or its spoilt copy"
         ),
@@ -256,11 +290,12 @@ TRIALS = Table(
         ),
         *OF_PROTOCOL,
     ),
-    f"""
+    """
     studies_participant person
     JOIN studies_protocol protocol ON protocol.id = person.protocol_id
     JOIN studies_trial trial ON trial.participant_id = person.id
-    {_TRIAL_JOINS} {_ITEM_JOINS}
+    JOIN studies_question question ON question.id = trial.question_id
+    JOIN shown ON shown.pair = trial.pair_id
     """,
     by="person",
     order="trial.position",
@@ -293,24 +328,6 @@ PARTICIPANTS = Table(
     order="person.id",
     mode="person.mode",
 )
-
-OF_PAIR = (
-    PAIR,
-    ITEM,
-    IN_BLOCK,
-    IN_CLUSTER,
-    *OF_ITEM,
-    Column("baseline", Kind.TEXT, "base.name", "the condition that made the first picture"),
-    Column("treatment", Kind.TEXT, "treatment.name", "the condition that made the second picture"),
-)
-_PAIR_JOINS = f"""
-    generation_pair pair
-    JOIN generation_image first ON first.id = pair.baseline_id
-    JOIN generation_image second ON second.id = pair.treatment_id
-    JOIN generation_condition base ON base.id = first.condition_id
-    JOIN generation_condition treatment ON treatment.id = second.condition_id
-    {_ITEM_JOINS}
-"""
 
 PAIRS = Table(
     "pairs",

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from django.db import connection
 from pyarrow import parquet as pq
 
 from studies.columns import Kind, Table
-from studies.export import Tally, parts
+from studies.export import Tally, parts, reading
 from studies.models import Study
-from studies.snapshot import snapshot
 
 TYPES = {
     Kind.TEXT: pa.string(),
@@ -51,7 +49,7 @@ def stream(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> It
     )
     held = _Held()
     sink = pa.PythonFile(held, mode="w")
-    with snapshot(), connection.cursor() as cursor, pq.ParquetWriter(sink, schema) as file:
+    with reading() as cursor, pq.ParquetWriter(sink, schema) as file:
         for keys in parts(study, table):
             cursor.execute(table.query(keys, modes, printed=False))
             rows = cursor.fetchall()

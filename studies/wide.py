@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
 from psycopg import sql
 
 from studies.columns import OF_PAIR, PARTICIPANT, SCORES, VOTES, Column, Kind, Table, harmless
-from studies.export import BLOCK, NotExported, Tally, parts
+from studies.export import BLOCK, NotExported, Tally, parts, reading
 from studies.models import Study
-from studies.snapshot import snapshot
 
 MOST_COLUMNS = 16_000  # a spreadsheet has 16,384
 Thing = tuple[Any, ...]  # what a column stands for
@@ -62,7 +60,8 @@ FORMS = {
 def stream(study: Study, name: str, modes: Sequence[str], tally: Tally) -> Iterator[bytes]:
     """The wide form of votes or scores as CSV. Raises NotExported where a spreadsheet has not so many."""
     form = FORMS[name]
-    columns = len(form.fixed) + len(_things(study, form, modes))
+    with reading() as cursor:
+        columns = len(form.fixed) + len(_things(cursor, study, form, modes))
     if columns > MOST_COLUMNS:
         raise NotExported(
             f"The wide form of the {name} has {columns} columns, and a spreadsheet takes {MOST_COLUMNS}: "
@@ -74,11 +73,11 @@ def stream(study: Study, name: str, modes: Sequence[str], tally: Tally) -> Itera
 def _written(study: Study, form: Wide, modes: Sequence[str], tally: Tally) -> Iterator[bytes]:
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n").writerow
-    with snapshot():
-        things = _things(study, form, modes)
+    with reading() as cursor:
+        things = _things(cursor, study, form, modes)
         names = _of_votes(things) if form.long is VOTES else _of_scores(things)
         write([*(column.name for column in form.fixed), *map(harmless, names)])
-        for said, cells in _rows(study, form, modes):
+        for said, cells in _rows(cursor, study, form, modes):
             write([*said, *(cells.get(thing, "") for thing in things)])
             tally.rows += 1
             if out.tell() >= BLOCK:
@@ -88,47 +87,33 @@ def _written(study: Study, form: Wide, modes: Sequence[str], tally: Tally) -> It
     yield out.getvalue().encode()
 
 
-def _things(study: Study, form: Wide, modes: Sequence[str]) -> list[Thing]:
+def _things(cursor: Any, study: Study, form: Wide, modes: Sequence[str]) -> list[Thing]:
     found: set[Thing] = set()
-    with connection.cursor() as cursor:
-        for keys in parts(study, form.long):
-            cursor.execute(
-                sql.SQL("SELECT DISTINCT {things} {source}").format(
-                    things=sql.SQL(", ").join(map(sql.SQL, form.things)), source=_source(form, keys, modes)
-                )
-            )
-            found.update(cursor.fetchall())
+    what = sql.SQL("DISTINCT {}").format(_listed(form.things))
+    for keys in parts(study, form.long):
+        cursor.execute(form.long.select(what, keys, modes, printed=True, only=form.only))
+        found.update(cursor.fetchall())
     return sorted(found)
 
 
 def _rows(
-    study: Study, form: Wide, modes: Sequence[str]
+    cursor: Any, study: Study, form: Wide, modes: Sequence[str]
 ) -> Iterator[tuple[list[Any], Mapping[Thing, float]]]:
     """What each wide row begins with, and its values."""
-    width = len(form.fixed)
-    arrays = [*form.things, form.value]
-    with connection.cursor() as cursor:
-        for keys in parts(study, form.long):
-            cursor.execute(
-                sql.SQL(
-                    "SELECT {fixed}, {arrays}, {by} {source} GROUP BY {by}, {groups} ORDER BY {by}"
-                ).format(
-                    fixed=sql.SQL(", ").join(column.printed() for column in form.fixed),
-                    arrays=sql.SQL(", ").join(sql.SQL(f"array_agg({each})") for each in arrays),
-                    by=sql.Identifier(form.long.by, "id"),
-                    source=_source(form, keys, modes),
-                    groups=sql.SQL(", ").join(map(sql.Literal, range(1, width + 1))),
-                )
-            )
-            for row in cursor.fetchall():
-                *things, values = row[width : width + len(arrays)]
-                yield list(row[:width]), dict(zip(zip(*things, strict=True), values, strict=True))
+    width, by = len(form.fixed), sql.Identifier(form.long.by, "id")
+    arrays = [f"array_agg({each})" for each in (*form.things, form.value)]
+    fixed = sql.SQL(", ").join(column.printed() for column in form.fixed)
+    what = sql.SQL(", ").join([fixed, _listed(arrays), by])
+    end = sql.SQL("GROUP BY {}, {} ORDER BY {}").format(by, _listed(map(str, range(1, width + 1))), by)
+    for keys in parts(study, form.long):
+        cursor.execute(form.long.select(what, keys, modes, printed=True, only=form.only, end=end))
+        for row in cursor.fetchall():
+            *things, values = row[width : width + len(arrays)]
+            yield list(row[:width]), dict(zip(zip(*things, strict=True), values, strict=True))
 
 
-def _source(form: Wide, keys: Sequence[int], modes: Sequence[str]) -> sql.Composable:
-    return sql.SQL("{source} AND {only}").format(
-        source=form.long.source(keys, modes), only=sql.SQL(form.only)
-    )
+def _listed(expressions: Iterable[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.SQL, expressions))
 
 
 def _of_votes(things: Iterable[Thing]) -> list[str]:
