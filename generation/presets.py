@@ -3,6 +3,7 @@
 Each is a list of recipes and numbers of steps over as many items as one asks for.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
@@ -151,6 +152,40 @@ def draws(model: ImageModel, items: int, prompts: Sequence[str] = ()) -> list[Dr
         return [Draw(subjects[i * len(subjects) // items], seed=0) for i in range(items)]
     seeds = range(-(-items // len(subjects)))
     return [Draw(subject, seed) for seed, subject in islice(product(seeds, subjects), items)]
+
+
+def command(experiment: Experiment) -> str | None:
+    """The command line that plans these conditions, steps and items anew; None where no preset does."""
+    recipes = [condition.recipe for condition in experiment.conditions.order_by("position")]
+    preset = next((p for p in PRESETS.values() if _is_of(p, experiment.steps, recipes)), None)
+    if preset is None or experiment.guidance is not None:
+        return None
+    models = list(ImageModel.objects.filter(items__experiment=experiment).distinct().order_by("pk"))
+    count, left = divmod(experiment.items.count(), len(models)) if models else (0, 1)
+    if left or preset.papers_models != (len(models) > 1):
+        return None
+    own_prompts = False
+    for model in models:
+        rows = experiment.items.filter(model=model).order_by("position")
+        made = [
+            Draw(Subject(label, prompt, negative), seed)
+            for label, prompt, negative, seed in rows.values_list(
+                "label", "prompt", "negative_prompt", "seed"
+            )
+        ]
+        if made != draws(model, count):
+            prompts = list(dict.fromkeys(draw.subject.prompt for draw in made if draw.subject.prompt))
+            if not prompts or made != draws(model, count, prompts):
+                return None
+            own_prompts = True
+    named = [] if preset.papers_models else ["--model", shlex.quote(models[0].source)]
+    more = ["--prompts", "FILE"] if own_prompts else []
+    return " ".join(["python manage.py experiment", preset.name, *named, "--items", str(count), *more])
+
+
+def _is_of(preset: Preset, steps: Sequence[int], recipes: Sequence[object]) -> bool:
+    wanted = [recipe.to_json() for recipe in (BASELINE, *preset.treatments)]
+    return list(preset.steps) == list(steps) and wanted == recipes
 
 
 def _subjects(model: ImageModel, prompts: Sequence[str]) -> list[Subject]:

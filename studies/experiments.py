@@ -11,7 +11,7 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from generation import __version__, conditions
+from generation import __version__, conditions, presets
 from generation.models import Experiment, ImageModel, Pair, Score
 from studies.snapshot import snapshot
 from studies.statistics import scores_analysis
@@ -255,4 +255,5 @@ def _made_with(experiment: Experiment) -> dict[str, Any]:
         "evalsite": __version__,
         "environments": [json.loads(found) for found in sorted(environments)],
         "guidance": sorted(guidance),
+        "command": presets.command(experiment),
     }

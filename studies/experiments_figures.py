@@ -1,0 +1,318 @@
+"""The figures of an experiment's analysis, each with its caption and its numbers as a table.
+
+Drawn from what `experiments.compute` gives; matplotlib is loaded by whoever draws.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from studies import experiments_wording as wording
+from studies.figures import Cell, Figure
+
+if TYPE_CHECKING:
+    from studies.statistics.scores_plots import Point
+
+Found = Mapping[str, Any]
+# Of the figures' names, by what they show.
+DIFFERENCE, SWEEP, COST, DRIFT = "difference", "sweep", "cost", "drift"
+FEW_TREATMENTS = 2  # that one plot of all metrics can hold
+_MEAN = ("mean", "low", "high")
+
+
+def of(found: Found) -> list[Figure]:
+    """All figures; only of what is there."""
+    if found["analysis"] is None:
+        return []
+    drawn = [*_differences(found), *_sweeps(found), *_costs(found), *_drifts(found)]
+    return [_numbered(figure, place) for place, figure in enumerate(drawn, 1)]
+
+
+def _numbered(figure: Figure, place: int) -> Figure:
+    """With a name that no other one has."""
+    return Figure(**figure.plain() | {"name": f"{figure.name}-{place}"})
+
+
+def _differences(found: Found) -> Iterator[Figure]:
+    """Against the baseline: over steps where there are several, else all metrics or treatments at once."""
+    comparisons = found["analysis"]["comparisons"]
+    several = len(found["analysis"]["units"]) > 1
+    treatments = list(dict.fromkeys(c["treatment"] for c in comparisons))
+    metrics = [name for name in found["metrics"] if any(name in c["metrics"] for c in comparisons)]
+    for unit in found["analysis"]["units"]:
+        own = [c for c in comparisons if c["model"] == unit["model"]]
+        of_model = f": {unit['model']}" if several else ""
+        if len(found["steps"]) > 1:
+            if several and len(treatments) == 1:
+                continue
+            for metric in metrics:
+                yield from _over_steps(found, own, metric, "treatment", of_model)
+        elif len(treatments) > FEW_TREATMENTS:
+            for metric in metrics:
+                yield from _treatments(found, own, metric, of_model)
+        else:
+            yield from _metrics(found, own, of_model)
+    if len(found["steps"]) > 1 and several and len(treatments) == 1:
+        for metric in metrics:
+            yield from _over_steps(found, comparisons, metric, "model", f": {treatments[0]}")
+
+
+def _over_steps(
+    found: Found, comparisons: Sequence[Found], metric: str, by: str, of: str
+) -> Iterator[Figure]:
+    from studies.statistics import scores_plots
+
+    series: dict[str, list[tuple[float, Point]]] = {}
+    there = [c for c in comparisons if metric in c["metrics"]]
+    for c in there:
+        series.setdefault(c[by], []).append((c["steps"], _point(c["metrics"][metric]["difference"])))
+    if not series:
+        return
+    caption = (
+        f"Mean paired difference in {metric}{_span(found, metric)}, treatment - baseline, over the number of "
+        f"steps, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is no difference. "
+        f"{_rests(there)}"
+    )
+    yield Figure(
+        DIFFERENCE, f"{metric} over steps{of}", caption, _HEAD, _rows(there, [metric]),
+        scores_plots.lines(
+            series, xlabel="steps N", ylabel=f"difference in {metric}", zero=True,
+            title=f"{metric}: treatment - baseline over steps",
+        ),
+    )  # fmt: skip
+
+
+def _treatments(found: Found, comparisons: Sequence[Found], metric: str, of: str) -> Iterator[Figure]:
+    from studies.statistics import scores_plots
+
+    there = [c for c in comparisons if metric in c["metrics"]]
+    if not there:
+        return
+    caption = (
+        f"Mean paired difference in {metric}{_span(found, metric)}, each condition - baseline, at "
+        f"N = {there[0]['steps']}, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is "
+        f"no difference. {_rests(there)}"
+    )
+    yield Figure(
+        DIFFERENCE, f"{metric}{of}", caption, _HEAD, _rows(there, [metric]),
+        scores_plots.differences(
+            [(c["treatment"], _point(c["metrics"][metric]["difference"])) for c in there],
+            f"difference in {metric}", f"{metric}: each condition - baseline",
+        ),
+    )  # fmt: skip
+
+
+def _metrics(found: Found, comparisons: Sequence[Found], of: str) -> Iterator[Figure]:
+    from studies.statistics import scores_plots
+
+    names = list(dict.fromkeys(name for c in comparisons for name in c["metrics"]))
+    rows = [
+        (name if len(comparisons) == 1 else f"{name}: {c['treatment']}", _standardised(c["metrics"][name]))
+        for name in names
+        for c in comparisons
+        if name in c["metrics"] and c["metrics"][name]["baseline_sd"]
+    ]
+    if not rows:
+        return
+    caption = (
+        "Mean paired difference, treatment - baseline, in standard deviations of the baseline's scores "
+        f"over items, at N = {comparisons[0]['steps']}, with 95\u2009% intervals, "
+        f"{_clustered(found, comparisons)}. The broken line is no difference. {_rests(comparisons)}"
+    )
+    yield Figure(
+        DIFFERENCE, f"All metrics{of}", caption, _HEAD, _rows(comparisons, names),
+        scores_plots.differences(rows, "difference, SD of the baseline", "All metrics: treatment - baseline"),
+    )  # fmt: skip
+
+
+def _sweeps(found: Found) -> Iterator[Figure]:
+    from studies.statistics import scores_plots
+
+    several = len(found["analysis"]["units"]) > 1
+    for sweep in found["analysis"]["sweeps"]:
+        symbol = wording.SYMBOLS[sweep["parameter"]]
+        for metric, shown in sweep["metrics"].items():
+            columns = [cell for cell in shown["steps"] if cell["best"] is not None]
+            if len(columns) < 2:  # the plot of treatments shows it
+                continue
+            place = {name: i for i, name in enumerate(sweep["conditions"])}
+            cells = {
+                (place[c["condition"]], column): c["mean"]
+                for column, at in enumerate(columns)
+                for c in at["cells"]
+            }
+            told = {
+                (place[c["condition"]], column)
+                for column, at in enumerate(columns)
+                for c in at["cells"]
+                if c["holm_p"] is not None and c["holm_p"] < wording.ALPHA
+            }
+            best = {column: place[at["best"]["condition"]] for column, at in enumerate(columns)}
+            word = "best" if shown["better"] != "none" else "highest"
+            own = [
+                c
+                for c in found["analysis"]["comparisons"]
+                if c["model"] == sweep["model"] and c["treatment"] in place
+            ]
+            caption = (
+                f"Mean paired difference in {metric}{_span(found, metric)}, treatment - baseline, for each "
+                f"{symbol} and N. Framed: the {word} {symbol} at each N; *: Holm's p over the values of "
+                f"{symbol} below .05. Intervals in the table are 95\u2009%, {_clustered(found, own)}. "
+                f"{_rests(own)}"
+            )
+            rows: list[tuple[Cell, ...]] = [
+                (
+                    sweep["model"], at["steps"], wording.value(c["value"]), c["mean"], c["low"], c["high"],
+                    c["holm_p"], c["n_items"], int(c["condition"] == at["best"]["condition"]),
+                )
+                for at in columns
+                for c in at["cells"]
+            ]  # fmt: skip
+            yield Figure(
+                SWEEP, f"{metric} over {symbol} and N" + (f": {sweep['model']}" if several else ""), caption,
+                ("model", "steps", sweep["parameter"], *_MEAN, "holm_p", "items", word), tuple(rows),
+                scores_plots.sweep_map(
+                    [wording.value(v) for v in sweep["values"]], [at["steps"] for at in columns], cells,
+                    best=best, told=told, parameter=symbol, unit=f"difference in {metric}",
+                    title=f"{metric}: difference to the baseline for each {symbol} and N",
+                ),
+            )  # fmt: skip
+
+
+def _costs(found: Found) -> Iterator[Figure]:
+    from studies.statistics import scores_plots
+
+    several = len(found["analysis"]["units"]) > 1
+    for unit in found["analysis"]["units"]:
+        levels = [level for level in found["analysis"]["levels"] if level["model"] == unit["model"]]
+        costs = {cost for level in levels for cost in level["evaluations"].values()}
+        if None in costs or len(costs) < 2:
+            continue
+        own = [c for c in found["analysis"]["comparisons"] if c["model"] == unit["model"]]
+        for metric in found["metrics"]:
+            there = [level for level in levels if metric in level["metrics"]]
+            points = [
+                (name, level["evaluations"][name], level["steps"], mean)
+                for level in there
+                for name, mean in level["metrics"][metric].items()
+            ]
+            if not points:
+                continue
+            series: dict[str, list[tuple[float, Point]]] = {}
+            for name, cost, _, mean in points:
+                series.setdefault(name, []).append((cost, _point(mean)))
+            caption = (
+                f"Mean {metric}{_span(found, metric)} of each condition over the model's evaluations for an "
+                f"image, with 95\u2009% intervals, {_clustered(found, own)}: conditions above one another "
+                f"cost the same. The intervals are those of each mean; pairs tell more. {_rests(own)}"
+            )
+            if len(series) > scores_plots.MOST_LINES:
+                caption += f" The first {scores_plots.MOST_LINES} of {len(series)} conditions are drawn."
+            rows: list[tuple[Cell, ...]] = [
+                (unit["model"], name, steps, cost, mean["mean"], mean["low"], mean["high"], mean["n_items"])
+                for name, cost, steps, mean in points
+            ]
+            yield Figure(
+                COST, f"{metric} over evaluations" + (f": {unit['model']}" if several else ""), caption,
+                ("model", "condition", "steps", "evaluations", *_MEAN, "items"), tuple(rows),
+                scores_plots.lines(
+                    series, xlabel="evaluations an image", ylabel=metric,
+                    title=f"{metric} of each condition over evaluations",
+                ),
+            )  # fmt: skip
+
+
+def _drifts(found: Found) -> Iterator[Figure]:
+    from studies.statistics import scores_plots
+
+    several = len(found["analysis"]["units"]) > 1
+    for drift in found["analysis"]["drift"]:
+        series: dict[str, list[tuple[float, Point]]] = {}
+        for point in drift["points"]:
+            series.setdefault(point["treatment"], []).append((point["steps"], _point(point)))
+        beside = [(p["steps"], _point(p)) for p in drift["yardstick"] if p["mean"] is not None]
+        own = [c for c in found["analysis"]["comparisons"] if c["model"] == drift["model"]]
+        caption = (
+            "CLIP similarity of a treatment's picture to the baseline's of the same item, 1 being the same, "
+            f"with 95\u2009% intervals, {_clustered(found, own)}. "
+            + (
+                "The broken line is the baseline's own similarity between seeds of one label or prompt. "
+                if beside
+                else ""
+            )
+            + _rests(own)
+        )
+        rows: list[tuple[Cell, ...]] = [
+            (drift["model"], p["steps"], p["treatment"], p["rho"], *(p[k] for k in _MEAN), p["n_items"])
+            for p in drift["points"]
+        ]
+        rows += [
+            (drift["model"], p["steps"], "seeds of the baseline", None, *(p[k] for k in _MEAN), p["n_items"])
+            for p in drift["yardstick"]
+        ]
+        yield Figure(
+            DRIFT, "Drift from the baseline" + (f": {drift['model']}" if several else ""), caption,
+            ("model", "steps", "treatment", "rho", *_MEAN, "items"), tuple(rows),
+            scores_plots.lines(
+                series, xlabel="steps N", ylabel="CLIP similarity", title="Similarity of a pair's pictures",
+                yardstick=("baseline, other seeds", beside) if beside else None,
+            ),
+        )  # fmt: skip
+
+
+_HEAD = (
+    "model", "steps", "treatment", "metric", "baseline", "treatment mean", "difference", "low", "high",
+    "holm_p", "won", "wilcoxon_p", "pairs", "left out",
+)  # fmt: skip
+
+
+def _rows(comparisons: Sequence[Found], metrics: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        (
+            c["model"], c["steps"], c["treatment"], name, m["baseline"], m["treatment"],
+            *(m["difference"][key] for key in _MEAN), m["holm_p"], m["won"]["share"], m["wilcoxon_p"],
+            m["difference"]["n_items"], c["n_excluded"],
+        )
+        for c in comparisons
+        for name in metrics
+        if (m := c["metrics"].get(name)) is not None
+    )  # fmt: skip
+
+
+def _point(mean: Found) -> "Point":
+    from studies.statistics.scores_plots import Point
+
+    return Point(mean["mean"], mean["low"], mean["high"])
+
+
+def _standardised(metric: Found) -> "Point":
+    """The difference in standard deviations of the baseline."""
+    from studies.statistics.scores_plots import Point
+
+    sd, mean = metric["baseline_sd"], metric["difference"]
+    value, low, high = (None if mean[key] is None else mean[key] / sd for key in _MEAN)
+    return Point(value or 0.0, low, high)
+
+
+def _span(found: Found, metric: str) -> str:
+    better = found["metrics"][metric]["better"]
+    return "" if better == "none" else f" ({better} is better)"
+
+
+def _clustered(found: Found, comparisons: Sequence[Found]) -> str:
+    models = {c["model"] for c in comparisons}
+    words = {
+        wording.clustered(unit["unit"], unit["n_units"], unit["items"])
+        for unit in found["analysis"]["units"]
+        if unit["model"] in models
+    }
+    return "; ".join(sorted(words))
+
+
+def _rests(comparisons: Sequence[Found]) -> str:
+    """Pairs and exclusions of what a figure shows."""
+    pairs, out = sum(c["n_pairs"] for c in comparisons), sum(c["n_excluded"] for c in comparisons)
+    most = max((c["n_pairs"] for c in comparisons), default=0)
+    return (
+        f"{wording.many(pairs, 'pair')}, up to {wording.many(most, 'item')} a comparison; "
+        f"{wording.left_out(out)}."
+    )

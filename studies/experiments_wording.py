@@ -1,0 +1,233 @@
+"""What an experiment's scores say, in words: differences, the best value, drift, flags, captions."""
+
+from collections.abc import Mapping, Sequence
+from math import floor, log10
+from typing import Any
+
+from studies.statistics.decisions import ALPHA
+from studies.wording import THIN, many, p, percent, plural
+
+SYMBOLS = {"rho": "ρ", "gamma": "γ", "offset": "δ", "processors": "P", "noise_scale": "η"}
+NAMES = {
+    "rho": "the noise scale ρ",
+    "gamma": "the share γ of the first processor",
+    "offset": "the offset δ",
+    "processors": "the number of processors P",
+    "noise_scale": "the noise scale η",
+}
+Found = Mapping[str, Any]
+
+
+def number(value: float | None, half: float | None = None, *, signed: bool = False) -> str:
+    """A number to two digits of its uncertainty (half an interval), else to three of its own."""
+    if value is None:
+        return "–"
+    scale = half if half else abs(value)
+    digits = 2 if half else 3
+    places = 2 if not scale else max(0, min(8, digits - 1 - floor(log10(scale))))
+    text = f"{value:{'+' if signed else ''}.{places}f}"
+    return text.lstrip("+-") if not float(text) else text
+
+
+def amount(mean: Found, *, signed: bool = True) -> str:
+    """A mean with its 95 % interval, such as `+0.012 (0.010 to 0.014)`."""
+    if mean["low"] is None:
+        return number(mean["mean"], signed=signed)
+    half = (mean["high"] - mean["low"]) / 2
+    low, high = number(mean["low"], half), number(mean["high"], half)
+    return f"{number(mean['mean'], half, signed=signed)} ({low} to {high})"
+
+
+def share(found: Found) -> str:
+    """A share with its interval in per cent."""
+    if found["share"] is None:
+        return "–"
+    if found["low"] is None:
+        return percent(found["share"])
+    return f"{percent(found['share'])} ({100 * found['low']:.0f} to {100 * found['high']:.0f})"
+
+
+def items(n: int, units: int, unit: str) -> str:
+    """How many items, and in how many classes or prompts where these are the sampled unit."""
+    said = many(n, "item")
+    return said if units == n else f"{said} in {many(units, unit)}"
+
+
+def rests_on(mean: Found, unit: str) -> str:
+    return items(mean["n_items"], mean["n_clusters"], unit)
+
+
+def differs(metric: Found) -> bool:
+    """Whether Holm's p of the mean difference is below .05."""
+    return metric["holm_p"] is not None and metric["holm_p"] < ALPHA
+
+
+def way(metric: Found, mean: float) -> str:
+    """`higher` or `lower`, and what the metric makes of it."""
+    word = "higher" if mean > 0 else "lower"
+    if metric["better"] == "none":
+        return word
+    return f"{word} ({'better' if word == metric['better'] else 'worse'})"
+
+
+def comparison(found: Found, *, model: str = "") -> list[str]:
+    """The findings of one comparison: a sentence for each metric that differs, one for all the others."""
+    who, whom = found["treatment"], called(found["baseline"])
+    where = f"N = {found['steps']}" + (f" ({model})" if model else "")
+    said, same = [], []
+    for name, metric in found["metrics"].items():
+        mean = metric["difference"]
+        if differs(metric):
+            said.append(
+                f"{who}'s pictures have {way(metric, mean['mean'])} {name} than {whom}'s at {where}: "
+                f"{amount(mean)}, Holm's p {p(metric['holm_p'])}, {rests_on(mean, found['unit'])}."
+            )
+        else:
+            same.append(name)
+    if same:
+        said.append(
+            f"No difference between {who} and {whom} is shown at {where} in {listed(same)}; that is no proof "
+            "of none."
+        )
+    return said
+
+
+def over_steps(found: Sequence[Found], metric: str) -> str:
+    """One metric of one treatment over its numbers of steps, in words."""
+    known = [(c["steps"], c["metrics"][metric]) for c in found if metric in c["metrics"]]
+    groups: dict[str, list[tuple[int, Found]]] = {}
+    for steps, shown in known:
+        mean = shown["difference"]["mean"]
+        key = way(shown, mean) if differs(shown) else ""
+        groups.setdefault(key, []).append((steps, shown))
+    parts = []
+    for key, group in sorted(groups.items(), key=lambda entry: entry[1][0][0]):
+        at = listed([str(steps) for steps, _ in group])
+        if not key:
+            parts.append(f"no difference shown at N = {at}")
+            continue
+        amounts = listed([amount(shown["difference"]) for _, shown in group])
+        parts.append(f"{key} at N = {at}: {amounts}")
+    return f"{metric}: {'; '.join(parts)}."
+
+
+def sweep(found: Found, metric: str, shown: Found) -> str:
+    """The best value at each number of steps and where the gain ends, with intervals."""
+    symbol, directed = SYMBOLS[found["parameter"]], shown["better"] != "none"
+    word = "best" if directed else "highest"
+    at = [cell for cell in shown["steps"] if cell["best"] is not None]
+    bests = [
+        f"{symbol} = {value(cell['best']['value'])} at N = {cell['steps']} ({amount(cell['best'])}"
+        + (f"; not told from {listed([value(v) for v in cell['as_good']])}" if cell["as_good"] else "")
+        + ")"
+        for cell in at
+    ]
+    gain = "better than" if directed else "above"
+    said = f"{metric}, {word} against the baseline: {'; '.join(bests)}."
+    if shown["gain_ends"] is None:
+        if len(at) > 1:
+            said += f" At every N some {symbol} is {gain} the baseline."
+        return said
+    end = next(cell for cell in at if cell["steps"] == shown["gain_ends"])
+    return said + (
+        f" The gain ends at N = {end['steps']}: no {symbol} is {gain} the baseline there, the {word} being "
+        f"{amount(end['best'])}."
+    )
+
+
+def equal_evaluations(found: Found) -> list[str]:
+    """Each condition against the plain baseline of the same cost."""
+    if found["reference"] is None:
+        return [f"At {found['evaluations']} evaluations an image: {found['reason']}, so nothing is compared."]
+    whom = f"{called(found['reference']['condition'])} at N = {found['reference']['steps']}"
+    said = []
+    for other in found["conditions"]:
+        who = f"{other['condition']} at N = {other['steps']}"
+        different = [
+            f"{way(metric, metric['difference']['mean'])} {name} ({amount(metric['difference'])})"
+            for name, metric in other["metrics"].items()
+            if differs(metric)
+        ]
+        same = [name for name, metric in other["metrics"].items() if not differs(metric)]
+        words = f"{who} has {listed(different)}" if different else f"{who} differs from it in no metric shown"
+        if different and same:
+            words += f"; no difference is shown in {listed(same)}"
+        said.append(f"At {found['evaluations']} evaluations an image, against {whom}: {words}.")
+    return said
+
+
+def drift(found: Found) -> list[str]:
+    """How alike the pictures of a pair are, beside two seeds of the baseline."""
+    yardstick = {point["steps"]: point for point in found["yardstick"]}
+    said = []
+    for point in found["points"]:
+        beside = yardstick[point["steps"]]
+        words = (
+            f"seeds of the baseline that share a label or prompt: {amount(beside, signed=False)}"
+            if beside["mean"] is not None
+            else beside["reason"]
+        )
+        said.append(
+            f"{point['treatment']} at N = {point['steps']}: its pictures are like the baseline's by "
+            f"{amount(point, signed=False)}; {words}."
+        )
+    return said
+
+
+def flags(found: Found) -> str:
+    """How many pairs of a comparison are flagged, by kind."""
+    any_ = found["flags"]["any"]
+    said = (
+        f"{found['treatment']} at N = {found['steps']}: {any_['n']} of {many(found['n_pairs'], 'pair')} "
+        f"flagged, {share(any_)}"
+    )
+    kinds = [f"{kind} {shown['n']}" for kind, shown in found["flags"].items() if kind != "any" and shown["n"]]
+    return f"{said}: {listed(kinds)}." if kinds else f"{said}."
+
+
+def left_out(n: int) -> str:
+    return f"{many(n, 'pair')} left out" if n else "no pair is left out"
+
+
+def value(of: object) -> str:
+    """A parameter's value as it is written."""
+    return f"{of:g}" if isinstance(of, float) else str(of)
+
+
+def clustered(unit: str, n_units: int, n_items: int) -> str:
+    """How an interval was made."""
+    if n_units == n_items:
+        return "each item a sampled unit of its own"
+    return f"clustered by {unit} ({many(n_units, unit)})"
+
+
+def units(found: Found) -> str:
+    """What the intervals of one model speak of."""
+    if found["n_units"] == found["items"]:
+        why = (
+            "seeds of one label or of none"
+            if found["unit"] == "seed"
+            else f"one seed of each {found['unit']}"
+        )
+        return f"{found['model']}: {many(found['items'], 'item')}, {why}; each is a sampled unit of its own."
+    said = (
+        f"{found['model']}: {items(found['items'], found['n_units'], found['unit'])}. Seeds of one "
+        f"{found['unit']} are alike, so the {found['unit']} is the sampled unit, and intervals speak of "
+        f"{plural(found['unit'])} like these; beside them stand those for exactly these."
+    )
+    return f"{said} Note: {found['warning']}." if "warning" in found else said
+
+
+def called(condition: str) -> str:
+    """The baseline with its article; any other condition by its name."""
+    return "the baseline" if condition == "baseline" else condition
+
+
+def listed(words: Sequence[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def thin(n: int) -> str:
+    return f"{n:,}".replace(",", THIN)

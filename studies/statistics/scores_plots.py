@@ -1,0 +1,160 @@
+"""Figures of automatic scores: differences, lines over steps or cost, and a parameter over steps as a map."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from studies.statistics.plots import (
+    COLOURS,
+    MOST_ROWS,
+    STYLE,
+    WIDTH,
+    as_svg,
+    marked,
+    name_rows,
+    row_axes,
+    short,
+)
+
+MOST_LINES = 8  # as many as there are marks that can be told apart
+_DASHED = (0, (4, 3))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value with its interval, None where there is none."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def error(self) -> list[list[float]] | None:
+        if self.low is None or self.high is None:
+            return None
+        return [[self.value - self.low], [self.high - self.value]]
+
+
+def differences(rows: Sequence[tuple[str, Point]], xlabel: str, title: str) -> str:
+    """One line a comparison, with the line of no difference at 0."""
+    with mpl.rc_context(STYLE):
+        figure, axes = row_axes(max(len(rows[:MOST_ROWS]), 1))
+        for y, (_, point) in enumerate(rows[:MOST_ROWS]):
+            axes.errorbar(point.value, y, xerr=point.error, **marked(0))
+        axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=_DASHED, zorder=0)
+        name_rows(axes, [short(name) for name, _ in rows[:MOST_ROWS]])
+        axes.set_xlabel(xlabel)
+        return as_svg(figure, title)
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, Point]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    zero: bool = False,
+    yardstick: tuple[str, Sequence[tuple[float, Point]]] | None = None,
+) -> str:
+    """Values over a number of steps or evaluations (log scale), one line a series.
+
+    zero: draws the line of no difference. yardstick: the name of a dashed line with its band, and its points.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure((WIDTH, 2.4), layout="constrained")
+        axes = figure.add_subplot()
+        shown = dict(list(series.items())[:MOST_LINES])
+        for which, (name, points) in enumerate(shown.items()):
+            x = np.array([at for at, _ in points]) * _aside(which, len(shown))
+            look = marked(which) | {"linestyle": "-", "linewidth": 0.8}
+            axes.plot(x, [point.value for _, point in points], label=short(name), **look)
+            for at, (_, point) in zip(x, points, strict=True):
+                axes.errorbar(at, point.value, yerr=point.error, **marked(which))
+        if yardstick is not None:
+            _draw_yardstick(axes, *yardstick)
+        if zero:
+            axes.axhline(0.0, color="0.4", linewidth=0.6, linestyle=_DASHED, zorder=0)
+        axes.set_xscale("log")
+        ticks = sorted({at for points in series.values() for at, _ in points})
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        if len(shown) > 1 or yardstick is not None:
+            figure.legend(fontsize=6, loc="outside lower center", ncols=2)
+        return as_svg(figure, title)
+
+
+def sweep_map(
+    values: Sequence[str],
+    steps: Sequence[int],
+    cells: Mapping[tuple[int, int], float],
+    *,
+    best: Mapping[int, int],
+    told: set[tuple[int, int]],
+    parameter: str,
+    unit: str,
+    title: str,
+) -> str:
+    """A parameter's values × steps as a map of differences, each with its number.
+
+    cells: by (place of the value, place of the steps). best: the best value's place of each place of steps,
+    framed. told: cells that differ from the baseline, their numbers with a star.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure((WIDTH, 0.8 + 0.28 * len(values)), layout="constrained")
+        axes = figure.add_subplot()
+        grid = np.full((len(values), len(steps)), np.nan)
+        for (row, column), value in cells.items():
+            grid[row, column] = value
+        # Its lightness rises all along, so that it can be read in grey.
+        image = axes.imshow(grid, cmap="cividis", aspect="auto")
+        middle = (float(np.nanmin(grid)) + float(np.nanmax(grid))) / 2
+        for (row, column), value in cells.items():
+            axes.text(
+                column,
+                row,
+                f"{value:+.2g}{'*' if (row, column) in told else ''}",
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="white" if value < middle else "black",
+            )
+        for column, row in best.items():
+            axes.add_patch(
+                mpl.patches.Rectangle(
+                    (column - 0.46, row - 0.44), 0.92, 0.88, fill=False, edgecolor=COLOURS[1], linewidth=1.6
+                )
+            )
+        axes.set_xticks(range(len(steps)), [str(n) for n in steps])
+        axes.set_yticks(range(len(values)), [short(value) for value in values])
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.set_xlabel("steps N")
+        axes.set_ylabel(parameter)
+        bar = figure.colorbar(image, ax=axes, pad=0.02)
+        bar.outline.set_visible(False)
+        bar.set_label(unit)
+        return as_svg(figure, title)
+
+
+def _draw_yardstick(axes: Axes, name: str, points: Sequence[tuple[float, Point]]) -> None:
+    x = [at for at, _ in points]
+    value = [point.value for _, point in points]
+    axes.plot(x, value, color="0.3", linestyle=_DASHED, linewidth=0.8, label=short(name))
+    low = [point.value if point.low is None else point.low for _, point in points]
+    high = [point.value if point.high is None else point.high for _, point in points]
+    if len(points) > 1:
+        axes.fill_between(x, low, high, color="0.5", alpha=0.25, linewidth=0)
+    else:
+        axes.axhline(value[0], color="0.3", linestyle=_DASHED, linewidth=0.8)
+
+
+def _aside(which: int, count: int) -> float:
+    """A factor that keeps intervals of several lines at one place from hiding one another."""
+    return float(1.02 ** (which - (count - 1) / 2))

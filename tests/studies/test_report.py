@@ -1,0 +1,161 @@
+"""An experiment's report: a file that stands alone, says what was found, and names what repeats it."""
+
+import html
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from generation import presets, tasks
+from generation.models import Experiment, Pair, Score
+from studies import experiments, experiments_report, report
+from tests.studies.factories import experiment
+from tests.studies.test_experiments import scored
+
+pytestmark = pytest.mark.django_db
+
+
+def written(made, tmp_path, *options):
+    out = StringIO()
+    path = tmp_path / "report.html"
+    call_command("report", made.name, "--out", str(path), *options, stdout=out)
+    return path.read_text()
+
+
+def words(page):
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def test_it_works(tmp_path):
+    made = scored(steps=(10, 20), treatments=("se2p", "naive"))
+    page = written(made, tmp_path)
+
+    shown = words(page)
+    for heading in ("What was compared", "What was found", "Differences to the baseline", "Drift", "Flags"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "naive's pictures have higher sharpness than the baseline's at N = 20: +" in shown
+    assert "12 items in 3 classes" in shown
+    assert "<svg" in page
+
+
+def test_it_stands_alone(tmp_path):
+    """No address, no script, no file beside it."""
+    page = written(scored(steps=(10, 20)), tmp_path)
+
+    assert "http" not in page
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', page)
+
+
+def test_it_is_well_formed_and_no_id_stands_twice(tmp_path):
+    page = written(scored(steps=(10, 20), treatments=("se2p", "naive")), tmp_path)
+
+    class Ids(HTMLParser):
+        seen: list[str] = []
+
+        def handle_starttag(self, tag, attrs):
+            self.seen += [value for name, value in attrs if name == "id"]
+
+    Ids().feed(page)
+    assert len(Ids.seen) == len(set(Ids.seen)) > 10
+    references = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert references <= set(Ids.seen)
+
+
+def test_the_same_rows_give_the_same_file(tmp_path):
+    made = scored()
+
+    assert written(made, tmp_path) == written(made, tmp_path)
+
+
+def test_markdown_says_the_same_numbers(capsys):
+    made = scored()
+    call_command("report", str(made.pk), "--markdown")
+    text = capsys.readouterr().out
+
+    assert text.startswith("# Automatic scores of ")
+    found = experiments.compute(made)["analysis"]["comparisons"][0]["metrics"]["sharpness"]["difference"]
+    assert f"{found['mean']:+.3f}"[:5] in text
+    assert "| metric | treatment |" in text
+    assert "<svg" not in text
+
+
+def test_what_was_left_out_is_said(tmp_path):
+    made = scored()
+    Pair.objects.filter(pk=made.pairs.first().pk).update(excluded="a hand with six fingers")
+
+    assert "12 pairs made, 1 pair left out" in words(written(made, tmp_path)).replace("\u2009", " ")
+
+
+def test_names_are_shown_as_text(tmp_path):
+    made = scored()
+    Experiment.objects.filter(pk=made.pk).update(name="<script>alert(1)</script> | $x$")
+    made.refresh_from_db()
+    page = written(made, tmp_path)
+
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_table_of_markdown_keeps_its_columns():
+    table = report.Table("names", ("a", "b"), [("x|y", "z")])
+    text = report.as_markdown("t", [report.Section("s", tables=[table])])
+
+    assert "| x\\|y | z |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("none such", "No experiment has the name or number 'none such'"), ("10000000", "No exp")],
+)
+def test_an_unknown_experiment_is_refused(name, why):
+    with pytest.raises(CommandError, match=why):
+        call_command("report", name)
+
+
+def test_an_experiment_without_scores_is_refused():
+    made = experiment(2)
+    with pytest.raises(CommandError, match="nothing is scored yet"):
+        call_command("report", made.name)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    made = scored()
+    with pytest.raises(CommandError, match="no-such-folder"):
+        call_command("report", made.name, "--out", str(tmp_path / "no-such-folder" / "r.html"))
+
+
+@pytest.mark.django_db(transaction=True)  # the lease is renewed on a connection of its own
+def test_from_a_preset_to_the_report_on_the_command_line(tmp_path, monkeypatch):
+    """With the bundled model, and the workers' tasks run here."""
+    monkeypatch.setattr(tasks, "_nudge", lambda *args: None)
+    monkeypatch.setattr(presets, "PRESETS", {"noise": replace(presets.find("noise"), steps=(5,))})
+    call_command("experiment", "noise", items=5, name="noise, few", stdout=StringIO())
+    made = Experiment.objects.get(name="noise, few")
+    for task in (tasks.make_images, tasks.score_images):
+        for _ in range(made.chunks.count()):
+            task()
+    assert not made.chunks.exclude(stage="done").exists(), list(made.chunks.values("stage", "error"))
+    page = written(made, tmp_path)
+
+    assert Score.objects.filter(metric="drift", pair__experiment=made).count() == 10
+    shown = words(page).replace("\u2009", " ")
+    assert "10 pairs of pictures, 0 left out" in shown
+    assert "se2p and se2p-shared against the baseline at N = 5" in shown
+    assert (
+        "python manage.py experiment noise --model starter/ddpm-flowers-32 --items 5 --name 'noise, few'"
+        in shown
+    )
+    assert "torch " in shown
+
+
+def test_sections_of_an_unfinished_experiment_say_so():
+    found = experiments.compute(scored())
+    found["experiment"]["done"] = False
+
+    section = experiments_report.sections(found, [])[0]
+    assert "not finished" in section.paragraphs[0]
