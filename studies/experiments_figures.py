@@ -4,35 +4,76 @@ Drawn from what `experiments.compute` gives; matplotlib is loaded by whoever dra
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from studies import experiments_wording as wording
 from studies.figures import Cell, Figure
 
-if TYPE_CHECKING:
-    from studies.statistics.scores_plots import Point
-
 Found = Mapping[str, Any]
+Point = tuple[float, float | None, float | None]  # a value with its interval
 # Of the figures' names, by what they show.
 DIFFERENCE, SWEEP, COST, DRIFT = "difference", "sweep", "cost", "drift"
-FEW_TREATMENTS = 2  # that one plot of all metrics can hold
+MOST_LINES = 8  # as many as there are marks that can be told apart
+FEW_TREATMENTS = 1  # whose metrics one plot shows; more have a plot for each metric
 _MEAN = ("mean", "low", "high")
 
 
-def of(found: Found) -> list[Figure]:
+@dataclass(frozen=True)
+class Drawing:
+    """A call of a function of `scores_plots`, for later."""
+
+    plot: str
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+
+    @classmethod
+    def by(cls, plot: str, *arguments: Any, **options: Any) -> "Drawing":
+        return cls(plot, arguments, options)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A figure that is not drawn yet: all but its SVG is there."""
+
+    figure: Figure
+    drawing: Drawing
+
+    def drawn(self) -> Figure:
+        from studies.statistics import scores_plots
+
+        draw = getattr(scores_plots, self.drawing.plot)
+        return replace(self.figure, svg=draw(*self.drawing.arguments, **self.drawing.options))
+
+
+def planned(found: Found) -> list[Planned]:
     """All figures; only of what is there."""
     if found["analysis"] is None:
         return []
-    drawn = [*_differences(found), *_sweeps(found), *_costs(found), *_drifts(found)]
-    return [_numbered(figure, place) for place, figure in enumerate(drawn, 1)]
+    figures = [*_differences(found), *_sweeps(found), *_costs(found), *_drifts(found)]
+    return [
+        replace(each, figure=replace(each.figure, name=f"{each.figure.name}-{place}"))
+        for place, each in enumerate(figures, 1)
+    ]
 
 
-def _numbered(figure: Figure, place: int) -> Figure:
-    """With a name that no other one has."""
-    return Figure(**figure.plain() | {"name": f"{figure.name}-{place}"})
+def of(found: Found) -> list[Figure]:
+    """All figures, drawn."""
+    return [each.drawn() for each in planned(found)]
 
 
-def _differences(found: Found) -> Iterator[Figure]:
+def _plan(
+    kind: str,
+    title: str,
+    caption: str,
+    head: tuple[str, ...],
+    rows: Sequence[tuple[Cell, ...]],
+    drawing: Drawing,
+) -> Planned:
+    return Planned(Figure(kind, title, caption, head, tuple(rows), ""), drawing)
+
+
+def _differences(found: Found) -> Iterator[Planned]:
     """Against the baseline: over steps where there are several, else all metrics or treatments at once."""
     comparisons = found["analysis"]["comparisons"]
     several = len(found["analysis"]["units"]) > 1
@@ -58,9 +99,7 @@ def _differences(found: Found) -> Iterator[Figure]:
 
 def _over_steps(
     found: Found, comparisons: Sequence[Found], metric: str, by: str, of: str
-) -> Iterator[Figure]:
-    from studies.statistics import scores_plots
-
+) -> Iterator[Planned]:
     series: dict[str, list[tuple[float, Point]]] = {}
     there = [c for c in comparisons if metric in c["metrics"]]
     for c in there:
@@ -70,20 +109,18 @@ def _over_steps(
     caption = (
         f"Mean paired difference in {metric}{_span(found, metric)}, treatment - baseline, over the number of "
         f"steps, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is no difference. "
-        f"{_rests(there)}"
+        f"{_rests(there)}{_cut(series)}"
     )
-    yield Figure(
+    yield _plan(
         DIFFERENCE, f"{metric} over steps{of}", caption, _HEAD, _rows(there, [metric]),
-        scores_plots.lines(
-            series, xlabel="steps N", ylabel=f"difference in {metric}", zero=True,
+        Drawing.by("lines",
+            _first(series), xlabel="steps N", ylabel=f"difference in {metric}", zero=True,
             title=f"{metric}: treatment - baseline over steps",
         ),
     )  # fmt: skip
 
 
-def _treatments(found: Found, comparisons: Sequence[Found], metric: str, of: str) -> Iterator[Figure]:
-    from studies.statistics import scores_plots
-
+def _treatments(found: Found, comparisons: Sequence[Found], metric: str, of: str) -> Iterator[Planned]:
     there = [c for c in comparisons if metric in c["metrics"]]
     if not there:
         return
@@ -92,18 +129,16 @@ def _treatments(found: Found, comparisons: Sequence[Found], metric: str, of: str
         f"N = {there[0]['steps']}, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is "
         f"no difference. {_rests(there)}"
     )
-    yield Figure(
+    yield _plan(
         DIFFERENCE, f"{metric}{of}", caption, _HEAD, _rows(there, [metric]),
-        scores_plots.differences(
+        Drawing.by("differences",
             [(c["treatment"], _point(c["metrics"][metric]["difference"])) for c in there],
             f"difference in {metric}", f"{metric}: each condition - baseline",
         ),
     )  # fmt: skip
 
 
-def _metrics(found: Found, comparisons: Sequence[Found], of: str) -> Iterator[Figure]:
-    from studies.statistics import scores_plots
-
+def _metrics(found: Found, comparisons: Sequence[Found], of: str) -> Iterator[Planned]:
     names = list(dict.fromkeys(name for c in comparisons for name in c["metrics"]))
     rows = [
         (name if len(comparisons) == 1 else f"{name}: {c['treatment']}", _standardised(c["metrics"][name]))
@@ -118,15 +153,15 @@ def _metrics(found: Found, comparisons: Sequence[Found], of: str) -> Iterator[Fi
         f"over items, at N = {comparisons[0]['steps']}, with 95\u2009% intervals, "
         f"{_clustered(found, comparisons)}. The broken line is no difference. {_rests(comparisons)}"
     )
-    yield Figure(
+    yield _plan(
         DIFFERENCE, f"All metrics{of}", caption, _HEAD, _rows(comparisons, names),
-        scores_plots.differences(rows, "difference, SD of the baseline", "All metrics: treatment - baseline"),
+        Drawing.by(
+            "differences", rows, "difference, SD of the baseline", "All metrics: treatment - baseline"
+        ),
     )  # fmt: skip
 
 
-def _sweeps(found: Found) -> Iterator[Figure]:
-    from studies.statistics import scores_plots
-
+def _sweeps(found: Found) -> Iterator[Planned]:
     several = len(found["analysis"]["units"]) > 1
     for sweep in found["analysis"]["sweeps"]:
         symbol = wording.SYMBOLS[sweep["parameter"]]
@@ -167,10 +202,10 @@ def _sweeps(found: Found) -> Iterator[Figure]:
                 for at in columns
                 for c in at["cells"]
             ]  # fmt: skip
-            yield Figure(
+            yield _plan(
                 SWEEP, f"{metric} over {symbol} and N" + (f": {sweep['model']}" if several else ""), caption,
-                ("model", "steps", sweep["parameter"], *_MEAN, "holm_p", "items", word), tuple(rows),
-                scores_plots.sweep_map(
+                ("model", "steps", sweep["parameter"], *_MEAN, "holm_p", "items", word), rows,
+                Drawing.by("sweep_map",
                     [wording.value(v) for v in sweep["values"]], [at["steps"] for at in columns], cells,
                     best=best, told=told, parameter=symbol, unit=f"difference in {metric}",
                     title=f"{metric}: difference to the baseline for each {symbol} and N",
@@ -178,9 +213,7 @@ def _sweeps(found: Found) -> Iterator[Figure]:
             )  # fmt: skip
 
 
-def _costs(found: Found) -> Iterator[Figure]:
-    from studies.statistics import scores_plots
-
+def _costs(found: Found) -> Iterator[Planned]:
     several = len(found["analysis"]["units"]) > 1
     for unit in found["analysis"]["units"]:
         levels = [level for level in found["analysis"]["levels"] if level["model"] == unit["model"]]
@@ -204,26 +237,23 @@ def _costs(found: Found) -> Iterator[Figure]:
                 f"Mean {metric}{_span(found, metric)} of each condition over the model's evaluations for an "
                 f"image, with 95\u2009% intervals, {_clustered(found, own)}: conditions above one another "
                 f"cost the same. The intervals are those of each mean; pairs tell more. {_rests(own)}"
+                f"{_cut(series)}"
             )
-            if len(series) > scores_plots.MOST_LINES:
-                caption += f" The first {scores_plots.MOST_LINES} of {len(series)} conditions are drawn."
             rows: list[tuple[Cell, ...]] = [
                 (unit["model"], name, steps, cost, mean["mean"], mean["low"], mean["high"], mean["n_items"])
                 for name, cost, steps, mean in points
             ]
-            yield Figure(
+            yield _plan(
                 COST, f"{metric} over evaluations" + (f": {unit['model']}" if several else ""), caption,
-                ("model", "condition", "steps", "evaluations", *_MEAN, "items"), tuple(rows),
-                scores_plots.lines(
-                    series, xlabel="evaluations an image", ylabel=metric,
+                ("model", "condition", "steps", "evaluations", *_MEAN, "items"), rows,
+                Drawing.by("lines",
+                    _first(series), xlabel="evaluations an image", ylabel=metric,
                     title=f"{metric} of each condition over evaluations",
                 ),
             )  # fmt: skip
 
 
-def _drifts(found: Found) -> Iterator[Figure]:
-    from studies.statistics import scores_plots
-
+def _drifts(found: Found) -> Iterator[Planned]:
     several = len(found["analysis"]["units"]) > 1
     for drift in found["analysis"]["drift"]:
         series: dict[str, list[tuple[float, Point]]] = {}
@@ -240,6 +270,7 @@ def _drifts(found: Found) -> Iterator[Figure]:
                 else ""
             )
             + _rests(own)
+            + _cut(series)
         )
         rows: list[tuple[Cell, ...]] = [
             (drift["model"], p["steps"], p["treatment"], p["rho"], *(p[k] for k in _MEAN), p["n_items"])
@@ -249,11 +280,11 @@ def _drifts(found: Found) -> Iterator[Figure]:
             (drift["model"], p["steps"], "seeds of the baseline", None, *(p[k] for k in _MEAN), p["n_items"])
             for p in drift["yardstick"]
         ]
-        yield Figure(
+        yield _plan(
             DRIFT, "Drift from the baseline" + (f": {drift['model']}" if several else ""), caption,
-            ("model", "steps", "treatment", "rho", *_MEAN, "items"), tuple(rows),
-            scores_plots.lines(
-                series, xlabel="steps N", ylabel="CLIP similarity", title="Similarity of a pair's pictures",
+            ("model", "steps", "treatment", "rho", *_MEAN, "items"), rows,
+            Drawing.by("lines",
+                _first(series), xlabel="steps N", ylabel="CLIP similarity", title="Similarity of a pair's pictures",
                 yardstick=("baseline, other seeds", beside) if beside else None,
             ),
         )  # fmt: skip
@@ -278,19 +309,15 @@ def _rows(comparisons: Sequence[Found], metrics: Sequence[str]) -> tuple[tuple[C
     )  # fmt: skip
 
 
-def _point(mean: Found) -> "Point":
-    from studies.statistics.scores_plots import Point
-
-    return Point(mean["mean"], mean["low"], mean["high"])
+def _point(mean: Found) -> Point:
+    return mean["mean"], mean["low"], mean["high"]
 
 
-def _standardised(metric: Found) -> "Point":
+def _standardised(metric: Found) -> Point:
     """The difference in standard deviations of the baseline."""
-    from studies.statistics.scores_plots import Point
-
     sd, mean = metric["baseline_sd"], metric["difference"]
     value, low, high = (None if mean[key] is None else mean[key] / sd for key in _MEAN)
-    return Point(value or 0.0, low, high)
+    return value or 0.0, low, high
 
 
 def _span(found: Found, metric: str) -> str:
@@ -306,6 +333,16 @@ def _clustered(found: Found, comparisons: Sequence[Found]) -> str:
         if unit["model"] in models
     }
     return "; ".join(sorted(words))
+
+
+def _first(series: Mapping[str, Any]) -> dict[str, Any]:
+    """As many lines as can be told apart."""
+    return dict(list(series.items())[:MOST_LINES])
+
+
+def _cut(series: Mapping[str, Any]) -> str:
+    """Said where not all lines are drawn."""
+    return f" The first {MOST_LINES} of {len(series)} are drawn." if len(series) > MOST_LINES else ""
 
 
 def _rests(comparisons: Sequence[Found]) -> str:

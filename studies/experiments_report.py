@@ -84,7 +84,9 @@ def _compared(found: Found) -> Section:
         (c["name"], _recipe(c["recipe"]), _each(found["steps"], c["evaluations"]))
         for c in found["conditions"]
     ]
-    table = Table("The conditions, the baseline first", ("condition", "recipe", "evaluations an image"), rows)
+    table = Table(
+        "The conditions, the baseline first", ("condition", "recipe", "evaluations an image"), rows, words=3
+    )
     return Section("What was compared", paragraphs, facts=facts, tables=[table])
 
 
@@ -196,6 +198,7 @@ def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
                 head,
                 rows,
                 note,
+                words=2,
             )
         )
     return Section("Differences to the baseline", figures=drawn, tables=tables)
@@ -350,7 +353,11 @@ def _flags(found: Found) -> Section:
     return Section(
         "Flags",
         [words],
-        tables=[Table("Share of pairs flagged (95\u2009%)", ("condition", "model", *kinds, "pairs"), rows)],
+        tables=[
+            Table(
+                "Share of pairs flagged (95\u2009%)", ("condition", "model", *kinds, "pairs"), rows, words=2
+            )
+        ],
     )
 
 
@@ -382,6 +389,7 @@ def _reading(found: Found) -> Section:
                 "The metrics",
                 ("metric", "meaning", "direction", "range", "version", "weights", "scores"),
                 rows,
+                words=6,
             )
         ],
     )

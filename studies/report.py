@@ -16,12 +16,13 @@ from studies.figures import Figure
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are to be read; the first column names the row."""
+    """Cells as they are to be read; the first column names the row, the first `words` hold no numbers."""
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    words: int = 1
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ Colours are Okabe and Ito's, each with a mark of its own, so that they survive g
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +22,7 @@ from studies.statistics.terminal import safe
 WIDTH = 85 / 25.4  # inches of one column
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-STYLE: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.size": 7,
     "font.family": "sans-serif",
     "axes.linewidth": 0.6,
@@ -35,6 +37,7 @@ STYLE: dict[Any, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
 }
+_drawing = threading.RLock()
 LONGEST_LABEL = 28
 MOST_ROWS = 60
 
@@ -62,7 +65,7 @@ def preferences(found: Mapping[str, Any], labels: Mapping[str, str] | None = Non
         for treatment, p in block["preference"].items()
         if p["share"] is not None
     ][:MOST_ROWS]
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, axes = row_axes(max(len(rows), 1))
         kinds = list(dict.fromkeys(treatment for _, treatment, _ in rows))
         for y, (_, treatment, p) in enumerate(rows):
@@ -109,7 +112,7 @@ def scale(block: Mapping[str, Any]) -> str | None:
 
 def trend(series: Mapping[str, Sequence[tuple[float, float, float, float]]], xlabel: str = "steps N") -> str:
     """Shares over the number of steps, one line a model: (steps, share, low, high) for each point."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure((WIDTH, 2.3), layout="constrained")
         axes = figure.add_subplot()
         for which, (name, points) in enumerate(series.items()):
@@ -129,7 +132,7 @@ def trend(series: Mapping[str, Sequence[tuple[float, float, float, float]]], xla
 
 def side_bias(rows: Sequence[tuple[str, float, float]]) -> str:
     """The log odds that the left position adds, with 95 % intervals: (block, δ, standard error)."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, axes = row_axes(len(rows[:MOST_ROWS]))
         for y, (_, delta, error) in enumerate(rows[:MOST_ROWS]):
             axes.errorbar(delta, y, xerr=1.96 * error, **marked(0))
@@ -141,7 +144,7 @@ def side_bias(rows: Sequence[tuple[str, float, float]]) -> str:
 
 def dropout(remaining: Sequence[tuple[int, float]]) -> str:
     """The share of people who are still there after each trial: (trial, share)."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure((WIDTH, 1.8), layout="constrained")
         axes = figure.add_subplot()
         trials, shares = [0, *(t for t, _ in remaining)], [1.0, *(s for _, s in remaining)]
@@ -156,7 +159,7 @@ def dropout(remaining: Sequence[tuple[int, float]]) -> str:
 
 def metric_against_people(difference: ArrayLike, share: ArrayLike, metric: str) -> str:
     """One point an item: the metric's difference (treatment - baseline) and the share of people's votes."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure((WIDTH, 2.3), layout="constrained")
         axes = figure.add_subplot()
         axes.scatter(
@@ -168,6 +171,13 @@ def metric_against_people(difference: ArrayLike, share: ArrayLike, metric: str) 
         axes.set_xlabel(f"{short(metric)}, treatment - baseline")
         axes.set_ylabel("share of votes for the treatment")
         return as_svg(figure, f"{short(metric)} beside people's votes, one point an item")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style of all figures. matplotlib keeps it for the whole process, so that threads draw in turn."""
+    with _drawing, mpl.rc_context(_STYLE):
+        yield
 
 
 def short(label: str) -> str:
@@ -183,7 +193,7 @@ def _points(
     names: Sequence[str], value: np.ndarray, below: np.ndarray, above: np.ndarray, xlabel: str, title: str
 ) -> str:
     order = np.argsort(-value, kind="stable")[:MOST_ROWS]
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, axes = row_axes(len(order))
         for y, i in enumerate(order):
             axes.errorbar(value[i], y, xerr=[[below[i]], [above[i]]], **marked(int(i)))

@@ -1,7 +1,6 @@
 """Figures of automatic scores: differences, lines over steps or cost, and a parameter over steps as a map."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -11,40 +10,28 @@ from matplotlib.figure import Figure
 from studies.statistics.plots import (
     COLOURS,
     MOST_ROWS,
-    STYLE,
     WIDTH,
     as_svg,
     marked,
     name_rows,
     row_axes,
     short,
+    styled,
 )
 
-MOST_LINES = 8  # as many as there are marks that can be told apart
 _DASHED = (0, (4, 3))
 
 
-@dataclass(frozen=True)
-class Point:
-    """A value with its interval, None where there is none."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    @property
-    def error(self) -> list[list[float]] | None:
-        if self.low is None or self.high is None:
-            return None
-        return [[self.value - self.low], [self.high - self.value]]
+# A value with its interval; None where there is none.
+Point = tuple[float, float | None, float | None]
 
 
 def differences(rows: Sequence[tuple[str, Point]], xlabel: str, title: str) -> str:
     """One line a comparison, with the line of no difference at 0."""
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, axes = row_axes(max(len(rows[:MOST_ROWS]), 1))
         for y, (_, point) in enumerate(rows[:MOST_ROWS]):
-            axes.errorbar(point.value, y, xerr=point.error, **marked(0))
+            axes.errorbar(point[0], y, xerr=_error(point), **marked(0))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=_DASHED, zorder=0)
         name_rows(axes, [short(name) for name, _ in rows[:MOST_ROWS]])
         axes.set_xlabel(xlabel)
@@ -60,20 +47,19 @@ def lines(
     zero: bool = False,
     yardstick: tuple[str, Sequence[tuple[float, Point]]] | None = None,
 ) -> str:
-    """Values over a number of steps or evaluations (log scale), one line a series.
+    """Values over a number of steps or evaluations (log scale), one line a series, eight at most.
 
     zero: draws the line of no difference. yardstick: the name of a dashed line with its band, and its points.
     """
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure((WIDTH, 2.4), layout="constrained")
         axes = figure.add_subplot()
-        shown = dict(list(series.items())[:MOST_LINES])
-        for which, (name, points) in enumerate(shown.items()):
-            x = np.array([at for at, _ in points]) * _aside(which, len(shown))
+        for which, (name, points) in enumerate(series.items()):
+            x = np.array([at for at, _ in points]) * _aside(which, len(series))
             look = marked(which) | {"linestyle": "-", "linewidth": 0.8}
-            axes.plot(x, [point.value for _, point in points], label=short(name), **look)
+            axes.plot(x, [point[0] for _, point in points], label=short(name), **look)
             for at, (_, point) in zip(x, points, strict=True):
-                axes.errorbar(at, point.value, yerr=point.error, **marked(which))
+                axes.errorbar(at, point[0], yerr=_error(point), **marked(which))
         if yardstick is not None:
             _draw_yardstick(axes, *yardstick)
         if zero:
@@ -84,7 +70,7 @@ def lines(
         axes.minorticks_off()
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        if len(shown) > 1 or yardstick is not None:
+        if len(series) > 1 or yardstick is not None:
             figure.legend(fontsize=6, loc="outside lower center", ncols=2)
         return as_svg(figure, title)
 
@@ -105,7 +91,7 @@ def sweep_map(
     cells: by (place of the value, place of the steps). best: the best value's place of each place of steps,
     framed. told: cells that differ from the baseline, their numbers with a star.
     """
-    with mpl.rc_context(STYLE):
+    with styled():
         figure = Figure((WIDTH, 0.8 + 0.28 * len(values)), layout="constrained")
         axes = figure.add_subplot()
         grid = np.full((len(values), len(steps)), np.nan)
@@ -145,14 +131,20 @@ def sweep_map(
 
 def _draw_yardstick(axes: Axes, name: str, points: Sequence[tuple[float, Point]]) -> None:
     x = [at for at, _ in points]
-    value = [point.value for _, point in points]
+    value = [point[0] for _, point in points]
     axes.plot(x, value, color="0.3", linestyle=_DASHED, linewidth=0.8, label=short(name))
-    low = [point.value if point.low is None else point.low for _, point in points]
-    high = [point.value if point.high is None else point.high for _, point in points]
+    low = [value if low is None else low for _, (value, low, _) in points]
+    high = [value if high is None else high for _, (value, _, high) in points]
     if len(points) > 1:
         axes.fill_between(x, low, high, color="0.5", alpha=0.25, linewidth=0)
     else:
         axes.axhline(value[0], color="0.3", linestyle=_DASHED, linewidth=0.8)
+
+
+def _error(point: Point) -> list[list[float]] | None:
+    """An interval's parts below and above the value."""
+    value, low, high = point
+    return None if low is None or high is None else [[value - low], [high - value]]
 
 
 def _aside(which: int, count: int) -> float:

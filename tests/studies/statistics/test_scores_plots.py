@@ -1,0 +1,64 @@
+"""Figures of scores: the same file for the same numbers, one column wide, told apart."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from studies.statistics import scores_plots as plots
+
+
+def texts(svg):
+    return [node.text for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("}text")]
+
+
+def width(svg):
+    return float(re.search(r'width="([\d.]+)pt"', svg)[1]) * 25.4 / 72
+
+
+DRAWN = {
+    "differences": lambda: plots.differences(
+        [("se2p", (0.1, 0.05, 0.15)), ("one item", (0.2, None, None))], "difference in sharpness", "t"
+    ),
+    "lines": lambda: plots.lines(
+        {"se2p": [(10, (0.1, 0.0, 0.2)), (20, (0.2, None, None))], "naive": [(10, (0.0, -0.1, 0.1))]},
+        xlabel="steps N",
+        ylabel="difference",
+        title="t",
+        zero=True,
+        yardstick=("seeds", [(10, (0.5, 0.4, 0.6)), (20, (0.5, None, None))]),
+    ),
+    "sweep_map": lambda: plots.sweep_map(
+        ["0.5", "1.35"],
+        [10, 20],
+        {(0, 0): 0.1, (1, 0): 0.2, (0, 1): -0.1},
+        best={0: 1, 1: 0},
+        told={(1, 0)},
+        parameter="ρ",
+        unit="difference",
+        title="t",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_it_works(name):
+    svg = DRAWN[name]()
+
+    assert svg == DRAWN[name]()
+    assert width(svg) == pytest.approx(85, abs=0.1)
+
+
+def test_each_cell_of_a_map_has_its_number_and_the_told_ones_a_star():
+    assert {"+0.1", "+0.2*", "-0.1"} <= set(texts(DRAWN["sweep_map"]()))
+
+
+def test_lines_are_told_apart_by_name():
+    assert {"se2p", "naive", "seeds", "steps N"} <= set(texts(DRAWN["lines"]()))
+
+
+def test_a_map_of_equal_cells_can_be_drawn():
+    cells = {(0, 0): 0.0, (0, 1): 0.0}
+    assert "<svg" in plots.sweep_map(
+        ["1"], [10, 20], cells, best={}, told=set(), parameter="ρ", unit="d", title="t"
+    )
