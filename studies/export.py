@@ -23,7 +23,7 @@ from studies.form import Asked
 from studies.models import Mode, Study
 from studies.snapshot import snapshot
 
-CSV, WIDE, PARQUET, JSON = "csv", "csv-wide", "parquet", "json"
+CSV, WIDE, PARQUET, JSON, ZIP = "csv", "csv-wide", "parquet", "json", "zip"
 # What each table can be had as, the first where nothing else is asked for.
 FORMATS = dict.fromkeys(TABLES, (CSV, PARQUET)) | {
     "votes": (CSV, WIDE, PARQUET),
@@ -36,6 +36,7 @@ MEDIA = {
     WIDE: "text/csv; charset=utf-8",
     PARQUET: "application/vnd.apache.parquet",
     JSON: "application/json",
+    ZIP: "application/zip",
 }
 ROWS = 50_000  # of a part
 PAIRS = 2_000  # of a part that is cut by pairs; each has several scores
@@ -60,6 +61,26 @@ class Tally:
     """What was written so far."""
 
     rows: int = 0
+
+
+class Held:
+    """A file that keeps what is written until it is taken."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+
+    def write(self, b: bytes, /) -> int:
+        self.blocks.append(bytes(b))
+        return len(b)
+
+    def flush(self) -> None:
+        """All is at hand already."""
+
+    def take(self) -> bytes:
+        taken, self.blocks = b"".join(self.blocks), []
+        return taken
 
 
 def stream(

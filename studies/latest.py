@@ -60,6 +60,12 @@ def of(study: Study) -> Latest:
     return Latest(json.loads(kept.document), drawn, kept.computed_at, fresh=kept.standing == standing)
 
 
+def fresh(study: Study) -> dict[str, Any] | None:
+    """The results that are kept, where nothing has changed since; nothing is computed."""
+    kept = Result.objects.filter(study=study, standing=_standing(study)[0]).exclude(document="").first()
+    return json.loads(kept.document) if kept else None
+
+
 def refresh(study: Study) -> Result:
     """Compute the results and keep them. Raises Blind."""
     if study.hides_preferences:

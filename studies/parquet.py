@@ -6,7 +6,7 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from studies.columns import Kind, Table
-from studies.export import Tally, parts, reading
+from studies.export import Held, Tally, parts, reading
 from studies.models import Study
 
 TYPES = {
@@ -18,26 +18,6 @@ TYPES = {
 }
 
 
-class _Held:
-    """A file that keeps what is written until it is taken."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.blocks: list[bytes] = []
-
-    def write(self, block: bytes) -> int:
-        self.blocks.append(bytes(block))
-        return len(block)
-
-    def flush(self) -> None:
-        """All is at hand already."""
-
-    def take(self) -> bytes:
-        taken, self.blocks = b"".join(self.blocks), []
-        return taken
-
-
 def stream(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> Iterator[bytes]:
     """The table as a Parquet file, a group of rows for each part. What a column means is kept beside it."""
     schema = pa.schema(
@@ -47,7 +27,7 @@ def stream(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> It
         ],
         metadata={"study": study.slug, "table": table.name},
     )
-    held = _Held()
+    held = Held()
     sink = pa.PythonFile(held, mode="w")
     with reading() as cursor, pq.ParquetWriter(sink, schema) as file:
         for keys in parts(study, table):

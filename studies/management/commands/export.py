@@ -2,25 +2,27 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from studies import audit, export
+from studies import archive, audit, export
 from studies.models import Mode, Study
+
+ARCHIVE = "archive"
 
 
 class Command(BaseCommand):
-    help = "Write a table of a study: votes, trials, participants, pairs, scores, protocol or codebook."
+    help = "Write a table of a study, or with 'archive' one zip of everything."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("study", help="the study's address (its slug)")
-        parser.add_argument("table", choices=list(export.FORMATS))
+        parser.add_argument("table", choices=[*export.FORMATS, ARCHIVE])
         parser.add_argument(
             "--format",
-            choices=list(export.MEDIA),
+            choices=[form for form in export.MEDIA if form != export.ZIP],
             help="csv (long, the default), csv-wide (votes: a row a person; scores: a row a pair), parquet, "
             "json (the protocol)",
         )
@@ -44,13 +46,23 @@ class Command(BaseCommand):
         if unknown := [each for each in modes if each not in Mode.values]:
             raise CommandError(f"There is no mode {unknown[0]!r}; the modes are {', '.join(Mode.values)}.")
         try:
-            blocks = export.stream(found, table, options["format"] or "", modes)
+            blocks = _blocks(found, table, options["format"] or "", modes)
         except export.NotExported as error:
             raise CommandError(str(error)) from None
-        audit.record(
-            found, None, "exported", table=table, format=options["format"] or export.FORMATS[table][0]
-        )
+        audit.record(found, None, "exported", table=table, format=options["format"] or _usual(table))
         write(blocks, out)
+
+
+def _blocks(study: Study, table: str, form: str, modes: Sequence[str]) -> Iterator[bytes]:
+    if table != ARCHIVE:
+        return export.stream(study, table, form, modes)
+    if form:
+        raise export.NotExported("The archive is a zip; leave --format out.")
+    return archive.stream(study)
+
+
+def _usual(table: str) -> str:
+    return export.ZIP if table == ARCHIVE else export.FORMATS[table][0]
 
 
 def write(blocks: Iterator[bytes], out: Path | None) -> None:
