@@ -284,7 +284,8 @@ def _drifts(found: Found) -> Iterator[Planned]:
             DRIFT, "Drift from the baseline" + (f": {drift['model']}" if several else ""), caption,
             ("model", "steps", "treatment", "rho", *_MEAN, "items"), rows,
             Drawing.by("lines",
-                _first(series), xlabel="steps N", ylabel="CLIP similarity", title="Similarity of a pair's pictures",
+                _first(series), xlabel="steps N", ylabel="CLIP similarity",
+                title="Similarity of a pair's pictures",
                 yardstick=("baseline, other seeds", beside) if beside else None,
             ),
         )  # fmt: skip

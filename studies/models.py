@@ -656,6 +656,22 @@ class Result(models.Model):
         return f"results of {self.study}"
 
 
+class Analysis(models.Model):
+    """An experiment's scores as analysed last. Whether that still holds, `experiments_latest.py` says."""
+
+    experiment = models.OneToOneField(Experiment, models.CASCADE, related_name="+")
+    standing = models.CharField(max_length=64, blank=True)  # hash of what the figures rest on
+    document = models.TextField(blank=True)  # what `experiments.compute` gave, as JSON
+    computed_at = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True)  # when a worker was asked that has not answered yet
+
+    class Meta:
+        verbose_name_plural = "analyses"
+
+    def __str__(self) -> str:
+        return f"analysis of {self.experiment}"
+
+
 class AuditEntry(models.Model):
     """What a researcher did to a study. It goes only with a draft; a published study can't be deleted."""
 

@@ -2,7 +2,8 @@
 
 from celery import shared_task
 
-from studies import latest
+from generation.models import Experiment
+from studies import experiments_latest, latest
 from studies.models import Study
 
 
@@ -12,3 +13,10 @@ def compute_results(study: int) -> None:
     row = Study.objects.get(pk=study)
     if not row.hides_preferences:
         latest.refresh(row)
+
+
+@shared_task(name="studies.tasks.analyse_experiment")
+def analyse_experiment(experiment: int) -> None:
+    """Analyse an experiment's scores and keep what they say. Done twice, it gives the same."""
+    if (row := Experiment.objects.filter(pk=experiment).first()) is not None:
+        experiments_latest.refresh(row)
