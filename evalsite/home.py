@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from generation import progress
 from generation.models import Chunk, Experiment
-from studies import results
+from studies import access, results
 from studies.models import Block, Study
 
 MOST = 6  # lines of a list; the full lists are a click away
@@ -35,11 +35,11 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
     new: list[Line] = []
     user = request.user
     may_see_pictures = user.has_perm("generation.view_experiment")
-    may_see_studies = user.has_perm("studies.view_study")
+    may_see_studies = access.may_make(user) or access.may_any(user, access.May.SEE)
     if may_see_studies:
-        studies = results.progress(Study.objects.all())
+        studies = results.progress(access.seen_by(user))
         running += _studies_under_way(studies)
-        needed += _studies_to_decide(studies, user.has_perm("studies.change_study"))
+        needed += _studies_to_decide(studies, access.may_any(user, access.May.PUBLISH))
         new += _studies_closed(studies)
     if may_see_pictures:
         running += _experiments_under_way()

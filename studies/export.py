@@ -149,8 +149,9 @@ def table_of(study: Study, name: str) -> Table:
     return table.with_columns(about_the_person(asked.values()))
 
 
-def parts(study: Study, table: Table) -> Iterator[list[int]]:
-    """The keys by which the table is cut, in order; each part is about `ROWS` rows of votes or trials."""
+def parts(study: Study, table: Table, rows: int = 0) -> Iterator[list[int]]:
+    """The keys by which the table is cut, in order; each part is about so many rows of votes or trials."""
+    rows = rows or ROWS
     if table.by == "pair":
         keys = pairs_of(study)
         yield from (keys[at : at + PAIRS] for at in range(0, len(keys), PAIRS))
@@ -160,7 +161,7 @@ def parts(study: Study, table: Table) -> Iterator[list[int]]:
     for key, trials in study.participants.order_by("pk").values_list("pk", "trials_count"):
         held.append(key)
         size += max(trials, 1)
-        if size >= ROWS:
+        if size >= rows:
             yield held
             held, size = [], 0
     if held:

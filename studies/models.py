@@ -672,6 +672,25 @@ class Analysis(models.Model):
         return f"analysis of {self.experiment}"
 
 
+class Member(models.Model):
+    """Somebody beside the owner who works on a study or reads it; what they may do, `access.py` says."""
+
+    class Role(models.TextChoices):
+        COLLABORATOR = "collaborator", "collaborator"
+        READER = "read-only", "read-only"
+
+    study = models.ForeignKey(Study, models.CASCADE, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    role = models.CharField(max_length=12, choices=Role, default=Role.READER)
+
+    class Meta:
+        ordering = ["study", "id"]
+        constraints = [models.UniqueConstraint(fields=["study", "user"], name="member_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user}, {self.role}"
+
+
 class AuditEntry(models.Model):
     """What a researcher did to a study. It goes only with a draft; a published study can't be deleted."""
 

@@ -9,6 +9,7 @@ from studies.columns import Kind, Table
 from studies.export import Held, Tally, parts, reading
 from studies.models import Study
 
+ROWS = 10_000  # of a part: its rows are Python objects for a moment
 TYPES = {
     Kind.TEXT: pa.string(),
     Kind.WORD: pa.string(),
@@ -30,7 +31,7 @@ def stream(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> It
     held = Held()
     sink = pa.PythonFile(held, mode="w")
     with reading() as cursor, pq.ParquetWriter(sink, schema) as file:
-        for keys in parts(study, table):
+        for keys in parts(study, table, ROWS):
             cursor.execute(table.query(keys, modes, printed=False))
             rows = cursor.fetchall()
             tally.rows += len(rows)

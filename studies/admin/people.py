@@ -1,10 +1,11 @@
 """Participants in the admin: who came and what became of them. Nothing is changed here."""
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin import RelatedOnlyFieldListFilter
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from studies.admin.rights import ReadOnly
 from studies.models import Participant
 
 COLOURS = {
@@ -19,7 +20,7 @@ COLOURS = {
 
 
 @admin.register(Participant)
-class ParticipantAdmin(ModelAdmin):
+class ParticipantAdmin(ReadOnly, ModelAdmin):
     list_display = [
         "pseudonym",
         "study",
@@ -30,7 +31,7 @@ class ParticipantAdmin(ModelAdmin):
         "finished_at",
         "code",
     ]
-    list_filter = ["study", "state", "mode"]
+    list_filter = [("study", RelatedOnlyFieldListFilter), "state", "mode"]
     search_fields = ["pseudonym", "external_id", "code"]
     list_select_related = ["study"]
     fields = [
@@ -40,15 +41,6 @@ class ParticipantAdmin(ModelAdmin):
     ]  # fmt: skip
     # The key of the cookie is nobody's business but the participant's.
     readonly_fields = fields
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Participant | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Participant | None = None) -> bool:
-        return False
 
     @display(description="State", label=COLOURS)
     def state_word(self, person: Participant) -> tuple[str, str]:

@@ -1,14 +1,14 @@
 """Studies in the admin: compose, publish, watch, close, results and the votes as a file."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -19,6 +19,7 @@ from unfold.admin import ModelAdmin, StackedInline, TabularInline
 from unfold.decorators import action, display
 
 from studies import (
+    access,
     audit,
     composing,
     drafts,
@@ -31,7 +32,8 @@ from studies import (
     seats,
     watching,
 )
-from studies.admin import experiments, planner, preview
+from studies.access import May
+from studies.admin import experiments, files, planner, preview
 from studies.admin import results as results_page
 from studies.admin.compose import ComposeForm
 from studies.admin.forms import (
@@ -44,14 +46,16 @@ from studies.admin.forms import (
     TranslationFormSet,
     UnblindForm,
 )
+from studies.admin.members import MemberForm
 from studies.admin.recruit import LinksForm, links_csv
+from studies.admin.rights import OfStudy, editable
 from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study, Translation
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
 SECONDS_A_TRIAL = drafts.SECONDS_A_TRIAL
 
 
-class BlockInline(TabularInline):
+class BlockInline(OfStudy, TabularInline):
     model = Block
     form = BlockForm
     formset = BlockFormSet
@@ -61,24 +65,18 @@ class BlockInline(TabularInline):
     verbose_name = "comparison"
     verbose_name_plural = "What is compared"
 
-    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        return _editable(obj) and super().has_change_permission(request, obj)
-
-    has_add_permission = has_change_permission
-    has_delete_permission = has_change_permission
-
     def get_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
-        return self.fields if _editable(obj) else ["what", "comparisons"]
+        return self.fields if editable(obj) else ["what", "comparisons"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Study | None = None) -> Any:
-        return [] if _editable(obj) else ["what", "comparisons"]
+        return [] if editable(obj) else ["what", "comparisons"]
 
     @display(description="Comparison")
     def what(self, block: Block) -> str:
         return str(block)
 
 
-class QuestionInline(StackedInline):
+class QuestionInline(OfStudy, StackedInline):
     model = Question
     form = QuestionForm
     fields = ["text"]
@@ -86,44 +84,22 @@ class QuestionInline(StackedInline):
     min_num = 1
     verbose_name_plural = "What is asked"
 
-    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        return _editable(obj) and super().has_change_permission(request, obj)
 
-    has_add_permission = has_change_permission
-    has_delete_permission = has_change_permission
-
-
-class FormQuestionInline(StackedInline):
+class FormQuestionInline(OfStudy, StackedInline):
     model = FormQuestion
     form = FormQuestionForm
     fields = ["text", "kind", "required", "options", "screens_out", "least", "most"]
     extra = 0
     verbose_name_plural = "What is asked about the person, before the instructions"
 
-    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        return _editable(obj) and super().has_change_permission(request, obj)
 
-    has_add_permission = has_change_permission
-    has_delete_permission = has_change_permission
-
-
-class TranslationInline(StackedInline):
+class TranslationInline(OfStudy, StackedInline):
     model = Translation
     form = TranslationForm
     formset = TranslationFormSet
     extra = 0
     verbose_name = "language"
     verbose_name_plural = "Texts in other languages"
-
-    def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        return _editable(obj) and super().has_change_permission(request, obj)
-
-    has_add_permission = has_change_permission
-    has_delete_permission = has_change_permission
-
-
-def _editable(study: Study | None) -> bool:
-    return study is None or study.state in drafts.EDITABLE
 
 
 @admin.register(Study)
@@ -176,11 +152,25 @@ class StudyAdmin(ModelAdmin):
     # --- what may be changed -------------------------------------------------------------------
     def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
         # What runs stays as it is.
-        return _editable(obj) and super().has_change_permission(request, obj)
+        if obj is None:
+            return access.may_any(request.user, May.EDIT)
+        return editable(obj) and access.may(request.user, obj, May.EDIT)
 
     def has_delete_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
-        draft = obj is not None and obj.state == Study.State.DRAFT
-        return draft and super().has_delete_permission(request, obj)
+        return (
+            obj is not None and obj.state == Study.State.DRAFT and access.may(request.user, obj, May.DELETE)
+        )
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return access.may_make(request.user) or access.may_any(request.user, May.SEE)
+
+    def has_view_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:
+        if obj is None:
+            return self.has_module_permission(request)
+        return access.may(request.user, obj, May.SEE)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access.may_make(request.user)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """A draft takes its audit log with it, which nobody may delete otherwise."""
@@ -194,7 +184,7 @@ class StudyAdmin(ModelAdmin):
         if not change:
             obj.owner = request.user  # type: ignore[assignment]
         super().save_model(request, obj, form, change)
-        audit.record(obj, request.user, "changed" if change else "created")
+        audit.record(obj, request.user, "changed" if change else "created", fields=form.changed_data)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         super().save_formset(request, form, formset, change)
@@ -214,7 +204,7 @@ class StudyAdmin(ModelAdmin):
 
     # --- the list ------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
-        return results.progress(super().get_queryset(request))
+        return results.progress(super().get_queryset(request).filter(pk__in=access.seen_by(request.user)))
 
     @display(description="State", label=COLOURS)
     def state_word(self, study: Study) -> str:
@@ -232,7 +222,8 @@ class StudyAdmin(ModelAdmin):
     # --- pages ---------------------------------------------------------------------------------
     def get_urls(self) -> list[URLPattern]:
         def page(address: str, name: str, view: Callable[..., HttpResponseBase]) -> URLPattern:
-            return path(f"<int:pk>/{address}/", self.admin_site.admin_view(view), name=f"studies_{name}")
+            guarded = access.guarded(f"studies_{name}", view)
+            return path(f"<int:pk>/{address}/", self.admin_site.admin_view(guarded), name=f"studies_{name}")
 
         return [
             path("planner/", self.admin_site.admin_view(require_GET(self.planner)), name="studies_planner"),
@@ -257,6 +248,9 @@ class StudyAdmin(ModelAdmin):
             page("votes.csv", "votes", require_GET(self.votes)),
             page("people.csv", "people", require_GET(self.people)),
             page("codebook.csv", "codebook", require_GET(self.codebook)),
+            page("files", "files", require_GET(self.files)),
+            page("files/<slug:name>.<str:kind>", "file", require_GET(self.file)),
+            page("members", "members", self.members),
             *super().get_urls(),
         ]
 
@@ -269,8 +263,10 @@ class StudyAdmin(ModelAdmin):
     ) -> Any:
         key = object_id if object_id and re.fullmatch(r"[0-9]{1,18}", object_id) else None
         study = Study.objects.filter(pk=key).first() if key else None
+        if study is not None:
+            access.require(request.user, study, May.SEE)
         context = (extra_context or {}) | (self._panel(request, study) if study else {})
-        context["may_plan"] = _editable(study)
+        context["may_plan"] = editable(study)
         try:
             return super().changeform_view(request, object_id, form_url, context)
         except IntegrityError:
@@ -297,9 +293,9 @@ class StudyAdmin(ModelAdmin):
         return planner.page(request)
 
     def duplicate(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not self.has_add_permission(request):
+        if not access.may_make(request.user):
             raise PermissionDenied
-        return self._made(request, composing.duplicate(self._get(request, pk, "view"), owner=request.user))
+        return self._made(request, composing.duplicate(self._get(pk), owner=request.user))
 
     @staticmethod
     def _made(request: HttpRequest, study: Study) -> HttpResponse:
@@ -308,7 +304,7 @@ class StudyAdmin(ModelAdmin):
 
     def publish(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Says what publishing does to how many, and does it when asked."""
-        study = self._get(request, pk, "change")
+        study = self._get(pk)
         wrong = drafts.problems(study)
         leaks: list = []
         if request.method == "POST" and not wrong:
@@ -337,28 +333,28 @@ class StudyAdmin(ModelAdmin):
         return self._page(request, study, "publish", "Publish", context, status)
 
     def close(self, request: HttpRequest, pk: int) -> HttpResponse:
-        study = self._get(request, pk)
+        study = self._get(pk)
         if request.method == "POST":
             return self._change(request, study, Study.State.CLOSED)
         return self._page(request, study, "close", "Close", {"counts": results.counts(study)})
 
     def watch(self, request: HttpRequest, pk: int) -> HttpResponse:
         """How it goes, while it runs."""
-        study = self._get(request, pk, "view")
+        study = self._get(pk)
         if study.state == Study.State.DRAFT:
             return self._no_seats_yet(request, study)
         return self._page(request, study, "watch", "Watch", {"watch": watching.watch(study)})
 
     def watch_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of that page that changes."""
-        context = {"watch": watching.watch(self._get(request, pk, "view"))}
+        context = {"watch": watching.watch(self._get(pk))}
         return TemplateResponse(request, "admin/studies/study/watch_now.html", context)
 
     def pause(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._change(request, self._get(request, pk), Study.State.PAUSED)
+        return self._change(request, self._get(pk), Study.State.PAUSED)
 
     def resume(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return self._change(request, self._get(request, pk), Study.State.LIVE)
+        return self._change(request, self._get(pk), Study.State.LIVE)
 
     @staticmethod
     def _change(request: HttpRequest, study: Study, state: str) -> HttpResponse:
@@ -371,18 +367,18 @@ class StudyAdmin(ModelAdmin):
         return redirect("admin:studies_study_change", study.pk)
 
     def results(self, request: HttpRequest, pk: int, form: UnblindForm | None = None) -> HttpResponse:
-        study = self._get(request, pk, "view")
+        study = self._get(pk)
         context = {"form": form or UnblindForm()} | results_page.context(study)
         return self._page(request, study, "results", "Results", context, 400 if form else 200)
 
     def figure(self, request: HttpRequest, pk: int, name: str, kind: str) -> HttpResponse:
-        return results_page.figure(self._get(request, pk, "view"), name, kind)
+        return results_page.figure(self._get(pk), name, kind)
 
     def results_json(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return results_page.as_json(self._get(request, pk, "view"))
+        return results_page.as_json(self._get(pk))
 
     def unblind(self, request: HttpRequest, pk: int) -> HttpResponse:
-        study = self._get(request, pk)
+        study = self._get(pk)
         form = UnblindForm(request.POST)
         if not form.is_valid():
             return self.results(request, pk, form)
@@ -390,24 +386,40 @@ class StudyAdmin(ModelAdmin):
         return redirect("admin:studies_results", study.pk)
 
     def votes(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        study = self._get(request, pk, "view")
-        try:
-            rows = export.votes_csv(study)
-        except export.Blind as error:
-            messages.error(request, str(error))
-            return redirect("admin:studies_results", study.pk)
-        return _csv(study, "votes", rows)
+        return self.file(request, pk, "votes", export.CSV)
 
     def people(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        study = self._get(request, pk, "view")
-        return _csv(study, "people", export.people_csv(study))
+        return self.file(request, pk, "participants", export.CSV)
 
     def codebook(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        study = self._get(request, pk, "view")
-        return _csv(study, "codebook", export.codebook_csv(study))
+        return self.file(request, pk, "codebook", export.CSV)
+
+    def files(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Everything that can be taken along."""
+        study = self._get(pk)
+        return self._page(request, study, "files", "Files", {"tables": files.listed(study)})
+
+    def file(self, request: HttpRequest, pk: int, name: str, kind: str) -> HttpResponseBase:
+        study = self._get(pk)
+        try:
+            return files.answer(study, name, kind, request.user)
+        except export.NotExported as error:
+            messages.error(request, str(error))
+            hidden = isinstance(error, export.Blind)
+            return redirect(f"admin:studies_{'results' if hidden else 'files'}", study.pk)
+
+    def members(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Who may work on the study or read it, and changing that."""
+        study = self._get(pk)
+        form = MemberForm(study, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            form.apply(request.user)
+            return redirect("admin:studies_members", study.pk)
+        context = {"form": form, "members": study.members.select_related("user"), "owner": study.owner}
+        return self._page(request, study, "members", "Access", context, 400 if form.is_bound else 200)
 
     def recruit(self, request: HttpRequest, pk: int) -> HttpResponse:
-        study = self._get(request, pk)
+        study = self._get(pk)
         if study.state == Study.State.DRAFT:
             return self._no_seats_yet(request, study)
         form = LinksForm(request.POST or None)
@@ -427,11 +439,11 @@ class StudyAdmin(ModelAdmin):
         return self._page(request, study, "recruit", "Recruit", context, 400 if form.is_bound else 200)
 
     def links(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        return links_csv(request, self._get(request, pk))
+        return links_csv(request, self._get(pk))
 
     def walk(self, request: HttpRequest, pk: int, language: str, step: str) -> HttpResponse:
         """A page of the study as it stands on the form, before it is published."""
-        study = self._get(request, pk, "view")
+        study = self._get(pk)
         if wrong := drafts.problems(study):
             for sentence in wrong:
                 messages.error(request, sentence)
@@ -439,21 +451,21 @@ class StudyAdmin(ModelAdmin):
         return preview.page(request, study, language, step)
 
     def walk_picture(self, request: HttpRequest, pk: int, number: int, side: str) -> HttpResponse:
-        study = self._get(request, pk, "view")
+        study = self._get(pk)
         if drafts.problems(study):
             raise Http404
         return preview.picture(study, number, side)
 
     def preview(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Take part as a participant would, on a seat that is never analysed."""
-        study = self._get(request, pk)
+        study = self._get(pk)
         if study.state == Study.State.DRAFT:
             return redirect("admin:studies_walk", study.pk, "en", "welcome")
         (link,) = recruitment.make_links(study, 1, Mode.PREVIEW, request.user)
         return redirect(recruitment.link_address(study, link))
 
     def leave_out(self, request: HttpRequest, pk: int) -> HttpResponse:
-        study = self._get(request, pk)
+        study = self._get(pk)
         left_out = exclusion.apply(study, request.user)
         if left_out:
             who = "1 person breaks" if len(left_out) == 1 else f"{len(left_out)} people break"
@@ -469,10 +481,8 @@ class StudyAdmin(ModelAdmin):
         return redirect("admin:studies_study_change", study.pk)
 
     # --- helpers -------------------------------------------------------------------------------
-    def _get(self, request: HttpRequest, pk: int, permission: str = "change") -> Study:
-        """The study, for somebody who may see or run studies at all."""
-        if not request.user.has_perm(f"studies.{permission}_study"):
-            raise PermissionDenied
+    @staticmethod
+    def _get(pk: int) -> Study:
         return get_object_or_404(Study, pk=pk)
 
     def _panel(self, request: HttpRequest, study: Study) -> dict[str, Any]:
@@ -482,7 +492,8 @@ class StudyAdmin(ModelAdmin):
             "counts": results.counts(study),
             "public_address": request.build_absolute_uri(study.get_absolute_url()),
             "protocol": study.protocols.first(),
-            "may_run": request.user.has_perm("studies.change_study"),
+            "may": {what.value: True for what in access.rights(request.user, study)},
+            "may_make": access.may_make(request.user),
         }
 
     def _page(
@@ -502,14 +513,6 @@ class StudyAdmin(ModelAdmin):
             "back": reverse("admin:studies_study_change", args=[study.pk]),
         } | more
         return TemplateResponse(request, f"admin/studies/study/{name}.html", context, status=status)
-
-
-def _csv(study: Study, name: str, rows: Iterable[bytes]) -> StreamingHttpResponse:
-    return StreamingHttpResponse(
-        rows,
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{study.slug}-{name}.csv"'},
-    )
 
 
 def _times_shown(design: seats.Design, people: int) -> str:
