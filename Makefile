@@ -1,6 +1,6 @@
 # What can be done here. Each target makes what it needs first.
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-reset test faults lint lock bench-sampling bench-generation bench-scoring bench-coverage bench-analysis bench-export bench-voting screenshots
+.PHONY: help install demo demo-reset test faults lint lock bench-sampling bench-generation bench-scoring bench-coverage bench-analysis bench-export bench-results bench-voting screenshots
 
 # The newest Python that we support and that runs here (a version manager's stub may be there and not run).
 PYTHON = $(shell for v in 3.13 3.12 3.11; do \
@@ -65,6 +65,9 @@ bench-analysis: $(STAMP)  ## the analysis of a million votes
 
 bench-export: $(STAMP)  ## the export of a million votes, beside a bare COPY
 	$(RUN) -m benchmarks.export
+
+bench-results: $(STAMP)  ## the results of a million votes: the worker's task and the page
+	$(RUN) -m benchmarks.results
 
 bench-voting: $(STAMP)  ## 200 people voting at once, beside a bare INSERT
 	$(RUN) -m benchmarks.voting

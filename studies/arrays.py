@@ -1,6 +1,6 @@
 """A study's votes as arrays, straight from the database: what the votes export holds, without its text.
 
-A million votes come as numbers, each person's at once, and get their names here.
+A million votes come as the database's own numbers and get their names here.
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,30 @@ from studies.statistics.votes import CATCH_NAME, CHOICES, KINDS, Labels, Votes, 
 
 MODES = ("live", "pilot")  # that anything is ever shown of
 BASELINE, TREATMENT, SPOILT = range(3)
-FIELDS = 10
-_QUERY = """
-    SELECT string_agg(concat_ws(',',
-        person.id, trial.pair_id, trial.block_id, trial.question_id,
-        CASE trial.left WHEN 'baseline' THEN 0 WHEN 'treatment' THEN 1 ELSE 2 END,
-        CASE trial.right WHEN 'baseline' THEN 0 WHEN 'treatment' THEN 1 ELSE 2 END,
-        array_position(%(choices)s, vote.choice::text) - 1, array_position(%(kinds)s, trial.kind::text) - 1,
-        array_position(%(modes)s, vote.mode::text) - 1, coalesce(vote.rt_ms, -1)), ',')
+
+
+def _place(column: str, names: tuple[str, ...]) -> str:
+    """SQL of a word's place among its names; faster than looking it up in an array."""
+    return f"CASE {column} {' '.join(f'WHEN {name!r} THEN {i}' for i, name in enumerate(names))} END"
+
+
+# Each vote is four numbers of eight bytes, each person's votes one string of bytes: the fewer values the
+# database hands over, the sooner they are here.
+_QUERY = f"""
+    SELECT person.id, string_agg(
+        int8send(trial.pair_id) || int8send(trial.block_id) || int8send(trial.question_id) || int8send(
+            coalesce(vote.rt_ms, -1)::bigint * 4096
+            + CASE trial.left WHEN 'baseline' THEN 0 WHEN 'treatment' THEN 1024 ELSE 2048 END
+            + CASE trial.right WHEN 'baseline' THEN 0 WHEN 'treatment' THEN 256 ELSE 512 END
+            + {_place("vote.choice", CHOICES)} * 64 + {_place("trial.kind", KINDS)} * 16
+            + {_place("vote.mode", MODES)}), '')
     FROM studies_vote vote
     JOIN studies_trial trial ON trial.id = vote.trial_id
     JOIN studies_participant person ON person.id = vote.participant_id
     WHERE person.study_id = %(study)s AND vote.choice IS NOT NULL AND vote.mode = ANY(%(modes)s)
     GROUP BY person.id ORDER BY person.id
 """
+FIELDS = 4
 
 
 @dataclass(frozen=True)
@@ -47,16 +57,16 @@ class Names:
 def votes(study: Study, names: Names) -> Votes | None:
     """Live and pilot votes, practice, catch and repeats included; None where there is none."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _QUERY,
-            {"study": study.pk, "choices": list(CHOICES), "kinds": list(KINDS), "modes": list(MODES)},
-        )
-        numbers = ",".join(row[0] for row in cursor.fetchall())
-    if not numbers:
+        said: dict[str, int | list[str]] = {"study": study.pk, "modes": list(MODES)}
+        cursor.execute(_QUERY, said)
+        found = cursor.fetchall()
+    if not found:
         return None
-    person, pair, block, question, left, right, choice, kind, mode, rt_ms = (
-        np.fromstring(numbers, np.int64, sep=",").reshape(-1, FIELDS).T
-    )
+    numbers = np.frombuffer(b"".join(votes for _, votes in found), ">i8").astype(np.int64)
+    pair, block, question, packed = np.ascontiguousarray(numbers.reshape(-1, FIELDS).T)
+    person = np.repeat([key for key, _ in found], [len(votes) // (8 * FIELDS) for _, votes in found])
+    rt_ms = packed >> 12
+    left, right, choice, kind, mode = (packed >> shift & 3 for shift in (10, 8, 6, 4, 0))
     people = Participant.objects.filter(study=study).values_list("pk", "pseudonym", "state")
     items = dict(Pair.objects.filter(pk__in=np.unique(pair).tolist()).values_list("pk", "item"))
     item = _mapped(pair, items)

@@ -187,10 +187,8 @@ def pairs_of(study: Study) -> list[int]:
 @contextmanager
 def reading() -> Iterator[Any]:
     """A cursor on one snapshot, with memory enough to sort a part and no haste that costs others more."""
-    with snapshot(), connection.cursor() as cursor:
-        cursor.execute(
-            "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0"
-        )
+    with snapshot(large=True), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
         yield cursor
 
 

@@ -135,7 +135,7 @@ def compute(study: Study) -> dict[str, Any]:
 
     `analysis` is what `analyze` gives on the study's votes, or None with the `reason`.
     """
-    with snapshot():
+    with snapshot(large=True):
         where = places(study)
         votes = votes_of(study)
         found: dict[str, Any] = {

@@ -10,6 +10,8 @@ from scipy.sparse import csr_array
 from studies.statistics.clusters import Array, codes
 from studies.statistics.intervals import Labels, Preference, preference
 
+# SciPy's function without its checks of every call, which cost as much as the sums and were made before.
+_kendall = getattr(stats.kendalltau, "__wrapped__", stats.kendalltau)
 BOOTSTRAPS, FEW_BOOTSTRAPS, MANY_ITEMS = 1000, 100, 100
 
 
@@ -111,7 +113,7 @@ def rank_correlation(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labe
 def _tau(value: Array, share: Array) -> float | None:
     if np.ptp(value) == 0 or np.ptp(share) == 0:
         return None
-    return float(stats.kendalltau(value, share).statistic)
+    return float(_kendall(value, share).statistic)
 
 
 def _tau_drawn(value: Array, shares: Array, times: NDArray[np.int64], many: bool) -> Array:
