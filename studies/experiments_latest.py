@@ -22,7 +22,7 @@ from studies.experiments_figures import Planned
 from studies.models import Analysis
 
 log = logging.getLogger(__name__)
-SMALL = 50_000  # pairs × metrics that are analysed while the page is asked for
+SMALL = 100_000  # pairs × metrics that are analysed while the page is asked for
 PATIENCE = timedelta(minutes=2)  # after which a silent worker is asked again
 SCHEMA = 1  # of the stored document; another number has it computed again
 _MARKS = """

@@ -127,19 +127,22 @@ def _findings(found: Found) -> Section:
                 points=[wording.sweep(sweep, name, shown) for name, shown in sweep["metrics"].items()],
             )
         )
-    for equal in analysis["equal_evaluations"]:
-        parts.append(
-            Section(
-                f"At {equal['evaluations']} evaluations an image"
-                + (f", {equal['model']}" if several else ""),
-                points=wording.equal_evaluations(equal),
+    for (model,), own in _grouped(analysis["equal_evaluations"], "model"):
+        points = [said for e in own if e["reference"] for said in wording.equal_evaluations(e)]
+        if without := [str(e["evaluations"]) for e in own if not e["reference"]]:
+            points.append(
+                f"At {wording.listed(without)} evaluations the plain baseline was not made, so nothing is "
+                "compared there."
             )
-        )
+        parts.append(Section("At equal evaluations" + (f", {model}" if several else ""), points=points))
     for drift in analysis["drift"]:
         parts.append(
             Section("Drift" + (f", {drift['model']}" if several else ""), points=wording.drift(drift))
         )
-    parts.append(Section("Flags", points=[wording.flags(c) for c in comparisons]))
+    flagged = sorted(comparisons, key=lambda c: -(c["flags"]["any"]["share"] or 0))
+    if len(comparisons) > MOST_SENTENCES:
+        flagged = [flagged[0], flagged[-1]]  # the table has all
+    parts.append(Section("Flags", points=[wording.flags(c) for c in flagged]))
     intro = (
         "Differences are treatment - baseline on the same items, with 95\u2009% intervals in brackets; a "
         "difference is called one where Holm's p over the metrics of its comparison is below .05."

@@ -129,6 +129,8 @@ def sweep(found: Found, metric: str, shown: Found) -> str:
             said += f" At every N some {symbol} is {gain} the baseline."
         return said
     end = next(cell for cell in at if cell["steps"] == shown["gain_ends"])
+    if end is at[0]:
+        return said + f" No gain is shown: at N = {end['steps']} already no {symbol} is {gain} the baseline."
     return said + (
         f" The gain ends at N = {end['steps']}: no {symbol} is {gain} the baseline there, the {word} being "
         f"{amount(end['best'])}."
@@ -136,9 +138,7 @@ def sweep(found: Found, metric: str, shown: Found) -> str:
 
 
 def equal_evaluations(found: Found) -> list[str]:
-    """Each condition against the plain baseline of the same cost."""
-    if found["reference"] is None:
-        return [f"At {found['evaluations']} evaluations an image: {found['reason']}, so nothing is compared."]
+    """Each condition against the plain baseline of the same cost, which must be there."""
     whom = f"{called(found['reference']['condition'])} at N = {found['reference']['steps']}"
     said = []
     for other in found["conditions"]:
@@ -157,21 +157,22 @@ def equal_evaluations(found: Found) -> list[str]:
 
 
 def drift(found: Found) -> list[str]:
-    """How alike the pictures of a pair are, beside two seeds of the baseline."""
-    yardstick = {point["steps"]: point for point in found["yardstick"]}
-    said = []
+    """How alike the pictures of a pair are over steps, beside two seeds of the baseline."""
+    by_treatment: dict[str, list[Found]] = {}
     for point in found["points"]:
-        beside = yardstick[point["steps"]]
-        words = (
-            f"seeds of the baseline that share a label or prompt: {amount(beside, signed=False)}"
-            if beside["mean"] is not None
-            else beside["reason"]
-        )
-        said.append(
-            f"{point['treatment']} at N = {point['steps']}: its pictures are like the baseline's by "
-            f"{amount(point, signed=False)}; {words}."
-        )
-    return said
+        by_treatment.setdefault(point["treatment"], []).append(point)
+    said = [
+        f"{treatment}'s pictures are like the baseline's of the same item by {_over(points)}."
+        for treatment, points in by_treatment.items()
+    ]
+    known = [point for point in found["yardstick"] if point["mean"] is not None]
+    if known:
+        return [*said, f"Seeds of the baseline that share a label or prompt are alike by {_over(known)}."]
+    return [*said, f"There is no yardstick: {found['yardstick'][0]['reason']}."]
+
+
+def _over(points: Sequence[Found]) -> str:
+    return listed([f"{amount(point, signed=False)} at N = {point['steps']}" for point in points])
 
 
 def flags(found: Found) -> str:

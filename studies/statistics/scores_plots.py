@@ -19,6 +19,7 @@ from studies.statistics.plots import (
     styled,
 )
 
+_CLOSE = 1.3  # ticks nearer than this factor share a name
 _DASHED = (0, (4, 3))
 
 
@@ -66,7 +67,7 @@ def lines(
             axes.axhline(0.0, color="0.4", linewidth=0.6, linestyle=_DASHED, zorder=0)
         axes.set_xscale("log")
         ticks = sorted({at for points in series.values() for at, _ in points})
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks(ticks, _tick_names(ticks))
         axes.minorticks_off()
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
@@ -139,6 +140,17 @@ def _draw_yardstick(axes: Axes, name: str, points: Sequence[tuple[float, Point]]
         axes.fill_between(x, low, high, color="0.5", alpha=0.25, linewidth=0)
     else:
         axes.axhline(value[0], color="0.3", linestyle=_DASHED, linewidth=0.8)
+
+
+def _tick_names(ticks: Sequence[float]) -> list[str]:
+    """Each tick's number, but for one that would run into the last on a log scale."""
+    names: list[str] = []
+    last = 0.0
+    for tick in ticks:
+        near = last > 0 and tick < _CLOSE * last
+        names.append("" if near else f"{tick:g}")
+        last = last if near else tick
+    return names
 
 
 def _error(point: Point) -> list[list[float]] | None:
