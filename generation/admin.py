@@ -18,11 +18,14 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from generation import claims, control, costs, planning, progress, scores, tasks, wording
+from generation import claims, control, costs, flagging, planning, progress, scores, tasks, wording
 from generation.forms import ExperimentForm, ImportForm, ModelForm, PresetForm
 from generation.gallery import PairAdmin
 from generation.models import Experiment, ImageModel, Pair
 from generation.scoring.names import METRICS
+from generation.thresholds import ThresholdForm
+
+FLAGGED_AT_ONCE = 5_000  # pairs, while the page is asked for
 
 CONTROLS: dict[str, tuple[Callable[[Experiment], object], str]] = {
     "pause": (control.pause, "Paused: what is being made is finished, nothing more is begun."),
@@ -91,6 +94,9 @@ class ImageModelAdmin(CheckedAgain):
 
 @admin.register(Experiment)
 class ExperimentAdmin(CheckedAgain):
+    class Media:
+        css = {"all": ["admin/experiment.css"]}
+
     form = ExperimentForm
     list_display = ["name", "state_word", "images_done", "steps_list", "created"]
     view_on_site = False
@@ -135,6 +141,7 @@ class ExperimentAdmin(CheckedAgain):
         view = self.admin_site.admin_view
         return [
             path("<int:pk>/progress/", view(self.progress), name="generation_progress"),
+            path("<int:pk>/thresholds/", view(self.thresholds), name="generation_thresholds"),
             path("<int:pk>/metrics/", view(require_POST(self.metrics)), name="generation_metrics"),
             path("<int:pk>/control/", view(require_POST(self.control)), name="generation_control"),
             *super().get_urls(),
@@ -267,6 +274,39 @@ class ExperimentAdmin(CheckedAgain):
             tasks.start(experiment)
             messages.info(request, f"What is missing is scored: {opened} chunk{'s' * (opened != 1)}.")
         return redirect(experiment.get_absolute_url())
+
+
+    def thresholds(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Set the thresholds of flags, and flag the pairs anew."""
+        experiment = get_object_or_404(Experiment, pk=pk)
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = ThresholdForm(request.POST or None, experiment)
+        if request.method == "POST" and form.is_valid():
+            messages.info(request, self._flag_by(request, experiment, form.own))
+            return redirect(experiment.get_absolute_url())
+        context = self.admin_site.each_context(request) | {
+            "title": f"When a pair of {experiment} is flagged",
+            "form": form,
+            "experiment": experiment,
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/generation/experiment/thresholds.html", context)
+
+    def _flag_by(self, request: HttpRequest, experiment: Experiment, own: dict[str, float]) -> str:
+        """Keep thresholds and flag by them, many pairs by a worker. Returns what happened, in words."""
+        before = experiment.thresholds
+        flagging.keep_thresholds(experiment, own)
+        self.log_change(request, experiment, f"Flag thresholds: {_thresholds(before)} → {_thresholds(own)}.")
+        if experiment.pairs.count() <= FLAGGED_AT_ONCE:
+            return f"The thresholds are kept; {flagging.flag(experiment)} pairs are flagged now."
+        if tasks.flag_later(experiment):
+            return "The thresholds are kept; a worker flags the pairs by them."
+        return "The thresholds are kept, but no worker can be told: send the form again to flag by them."
+
+
+def _thresholds(own: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in sorted(own.items())) or "the baseline's own"
 
 
 def _progress_context(experiment: Experiment) -> dict[str, Any]:

@@ -24,6 +24,12 @@ def set_thresholds(experiment: Experiment, own: Mapping[str, float]) -> int:
     Rules that aren't named go by the quantiles again. Returns how many pairs have a flag.
     Raises BadThreshold.
     """
+    keep_thresholds(experiment, own)
+    return flag(experiment)
+
+
+def keep_thresholds(experiment: Experiment, own: Mapping[str, float]) -> None:
+    """The same without flagging anew, which takes long where pairs are many. Raises BadThreshold."""
     known = {rule.name for rule in RULES}
     if unknown := sorted(set(own) - known):
         raise BadThreshold(f"{unknown[0]!r} is no rule; there are {', '.join(sorted(known))}.")
@@ -32,11 +38,14 @@ def set_thresholds(experiment: Experiment, own: Mapping[str, float]) -> int:
             raise BadThreshold(f"{name}: {value!r} is no number that a score could reach.")
     Experiment.objects.filter(pk=experiment.pk).update(thresholds=dict(own))
     experiment.thresholds = dict(own)
-    return flag(experiment)
 
 
-def limits(experiment: Experiment) -> dict[Setting, dict[str, float]]:
-    """The thresholds of each model and number of steps, by the rules' names."""
+def limits(experiment: Experiment, *, by_hand: bool = True) -> dict[Setting, dict[str, float]]:
+    """The thresholds of each model and number of steps, by the rules' names.
+
+    by_hand: False leaves the researcher's own ones out.
+    """
+    own = experiment.thresholds if by_hand else {}
     values: dict[Setting, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     wanted = {rule.yardstick for rule in RULES}
     rows = (
@@ -47,7 +56,7 @@ def limits(experiment: Experiment) -> dict[Setting, dict[str, float]]:
     for model, steps, metric, value in rows.iterator():
         values[model, steps][metric].append(value)
     settings = experiment.pairs.values_list("item__model", "steps").distinct()
-    return {setting: thresholds(values[setting], experiment.thresholds) for setting in settings.order_by()}
+    return {setting: thresholds(values[setting], own) for setting in settings.order_by()}
 
 
 def flag(experiment: Experiment) -> int:

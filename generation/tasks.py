@@ -85,6 +85,13 @@ def score_images() -> None:
         flagging.flag(chunk.experiment)
 
 
+@shared_task(name="generation.tasks.flag_pairs")
+def flag_pairs(experiment: int) -> None:
+    """Flag an experiment's pairs anew, by the thresholds that it has now."""
+    if (row := Experiment.objects.filter(pk=experiment).first()) is not None:
+        flagging.flag(row)
+
+
 @shared_task(name="generation.tasks.reconcile")
 def reconcile() -> None:
     """Take chunks back from silent workers and see to it that there is a message for each open chunk."""
@@ -98,6 +105,16 @@ def start(experiment: Experiment) -> None:
     """Tell the workers that an experiment has open chunks. Without a broker, `reconcile` tells them later."""
     _nudge(make_images, experiment.chunks.filter(stage=Chunk.Stage.IMAGES).count())
     _nudge(score_images, experiment.chunks.filter(stage=Chunk.Stage.SCORES).count())
+
+
+def flag_later(experiment: Experiment) -> bool:
+    """Have a worker flag an experiment's pairs anew; False where no broker takes the message."""
+    try:
+        flag_pairs.apply_async(args=[experiment.pk], retry=False)
+    except OperationalError as error:
+        log.warning("The broker can't be reached (%s); the pairs keep their flags.", error)
+        return False
+    return True
 
 
 class _Heartbeat(threading.Thread):

@@ -1,0 +1,48 @@
+"""The form of an experiment's flag thresholds: one field a rule, empty for the baseline's own quantile."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminDecimalFieldWidget
+
+from generation import flagging
+from generation.models import Experiment
+from generation.scoring.flags import FEWEST, RULES, Rule
+from generation.scoring.names import METRICS
+
+
+class ThresholdForm(forms.Form):
+    """own: the values that are set, by the rules' names, once the form is valid."""
+
+    def __init__(self, data: Mapping[str, Any] | None, experiment: Experiment) -> None:
+        super().__init__(data)
+        quantiles = flagging.limits(experiment, by_hand=False)
+        for rule in RULES:
+            self.fields[_field(rule)] = forms.FloatField(
+                label=f"{rule.flag.capitalize()}: {rule.metric} {rule.end}",
+                help_text=f"{METRICS[rule.metric].words.capitalize()}. {_said(rule, quantiles)}",
+                required=False,
+                initial=experiment.thresholds.get(rule.name),
+                widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}),
+            )
+
+    @property
+    def own(self) -> dict[str, float]:
+        return {
+            rule.name: value for rule in RULES if (value := self.cleaned_data.get(_field(rule))) is not None
+        }
+
+
+def _field(rule: Rule) -> str:
+    return rule.name.replace(" ", "-")
+
+
+def _said(rule: Rule, quantiles: Mapping[flagging.Setting, Mapping[str, float]]) -> str:
+    """What the baseline's pictures give where nothing is set."""
+    known = [found[rule.name] for found in quantiles.values() if rule.name in found]
+    if not known:
+        return f"Left empty, it flags nothing: fewer than {FEWEST} of the baseline's pictures are scored."
+    low, high = min(known), max(known)
+    span = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}, by model and steps"
+    return f"Left empty, it is the baseline's own: {span}."
