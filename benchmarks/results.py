@@ -2,8 +2,8 @@
 
     python -m benchmarks.results [--votes 1000000]
 
-The votes, with 21 metrics beside them, are analysed and drawn as the worker's task does it, and kept; then the
-page that shows what is kept is asked for. It ends with 1 beyond 10 s, or 0.3 s of server time.
+The votes, with 21 metrics beside them, are analysed and drawn as the task of the worker does it, and kept;
+then the page that shows what is kept is asked for. It ends with 1 beyond 10 s, or 0.3 s of server time.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import hashlib
 import json
 import platform
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from django.utils import timezone
 import studies
 from generation import __version__
 from generation.models import Score
-from studies import export, latest, results
+from studies import export, latest, methods, results
 from studies.columns import TABLES
 from studies.export import Held, Tally
 from studies.models import Mode, Study
@@ -64,17 +64,15 @@ def _written(study: Study) -> Iterator[bytes]:
             tally = Tally()
             yield from add(f"{name}.csv", export.stream(study, name, export.CSV, MODES, tally), tally)
         yield from add("protocol.json", export.stream(study, "protocol"))
-        yield from add("results.json", _later(lambda: _json(latest.fresh(study) or results.compute(study))))
+        found = latest.fresh(study) or results.compute(study)
+        yield from add("results.json", [_json(found)])
+        yield from add("methods.txt", [methods.text(study, found).encode() + b"\n"])
         for name in WRITTEN:
             yield from add(name, [(settings.ROOT / "templates" / "archive" / name).read_bytes()])
         for path in (CODE / "__init__.py", *sorted((CODE / "statistics").glob("*.py"))):
             yield from add(f"code/studies/{path.relative_to(CODE)}", [path.read_bytes()])
         yield from add("manifest.json", [_json(_manifest(study, files, now.isoformat()))])
     yield held.take()
-
-
-def _later(make: Callable[[], bytes]) -> Iterator[bytes]:
-    yield make()
 
 
 def _manifest(study: Study, files: dict[str, Any], made_at: str) -> dict[str, Any]:

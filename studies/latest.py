@@ -16,15 +16,16 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from generation.models import Chunk
-from studies import figures, results
+from studies import figures, methods, results
 from studies.export import Blind
 from studies.figures import Figure
 from studies.models import Result, Study
+from studies.snapshot import snapshot
 
 log = logging.getLogger(__name__)
 SMALL = 20_000  # votes that are analysed while the page is asked for
 PATIENCE = timedelta(minutes=2)  # after which a silent worker is asked again
-SCHEMA = 1  # of the stored document and figures; another number has them computed again
+SCHEMA = 2  # of the stored document and figures; another number has them computed again
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Latest:
     figures: list[Figure]
     computed_at: datetime | None
     fresh: bool
+    methods: str = ""
 
     def figure(self, name: str) -> Figure | None:
         return next((figure for figure in self.figures if figure.name == name), None)
@@ -57,7 +59,7 @@ def of(study: Study) -> Latest:
         Figure(**{**plain, "head": tuple(plain["head"]), "rows": tuple(map(tuple, plain["rows"]))})
         for plain in json.loads(kept.figures)
     ]
-    return Latest(json.loads(kept.document), drawn, kept.computed_at, fresh=kept.standing == standing)
+    return Latest(json.loads(kept.document), drawn, kept.computed_at, kept.standing == standing, kept.methods)
 
 
 def fresh(study: Study) -> dict[str, Any] | None:
@@ -73,13 +75,16 @@ def refresh(study: Study) -> Result:
     # Taken first: a vote that comes meanwhile makes these results old, never the next ones seem new.
     standing, _ = _standing(study)
     now = timezone.now()
-    found = results.compute(study)
+    with snapshot(large=True):
+        found = results.compute(study)
+        said = methods.text(study, found)
     kept, _ = Result.objects.update_or_create(
         study=study,
         defaults={
             "standing": standing,
             "document": json.dumps(found, allow_nan=False),
             "figures": json.dumps([figure.plain() for figure in figures.of(found)], allow_nan=False),
+            "methods": said,
             "computed_at": now,
             "asked_at": None,
         },

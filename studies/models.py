@@ -649,6 +649,7 @@ class Result(models.Model):
     standing = models.CharField(max_length=64, blank=True)  # hash of what the figures rest on
     document = models.TextField(blank=True)  # what `results.compute` gave, as JSON; text keeps its order
     figures = models.TextField(blank=True)  # its plots, as JSON
+    methods = models.TextField(blank=True, db_default="")  # what was done, as a section of a paper
     computed_at = models.DateTimeField(null=True)
     asked_at = models.DateTimeField(null=True)  # when a worker was asked that has not answered yet
 

@@ -28,9 +28,10 @@ def context(study: Study) -> dict[str, Any]:
     found = last.found
     analysis = found["analysis"]
     return shown | {
+        "methods": last.methods.split("\n\n") if last.methods else [],
         "reason": found.get("reason", ""),
         "pilot": found["mode"] != "live",
-        "versions": wording.versions(found["versions"]),
+        "versions": _versions(found["versions"]),
         "exclusions": wording.exclusions(found["counts"]),
         "dropout": wording.dropout(found["dropout"]),
         "sections": [] if analysis is None else _sections(found),
@@ -40,6 +41,12 @@ def context(study: Study) -> dict[str, Any]:
         "trends": [] if analysis is None else [wording.trend(line) for line in analysis["trend"]],
         "labels": figures.labels(found["places"]),
     }
+
+
+def _versions(numbers: list[int]) -> str:
+    """Said where votes of several protocol versions stand together; else empty."""
+    said = wording.versions(numbers)
+    return said and f"{said} What the later ones changed stands under “Methods” below."
 
 
 def _sections(found: dict[str, Any]) -> list[dict[str, Any]]:
