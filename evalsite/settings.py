@@ -18,6 +18,7 @@ HTTPS = env.bool("HTTPS", default=False)  # served behind TLS: cookies are then 
 VAR = Path(env.str("EVALSITE_VAR", default=str(ROOT / "var")))  # everything the site writes
 IMAGE_ROOT = Path(env.str("EVALSITE_IMAGES", default=str(VAR / "images")))
 WEIGHTS = Path(env.str("EVALSITE_WEIGHTS", default=str(VAR / "weights")))  # weight files of metrics
+CLIP = env.str("EVALSITE_CLIP", default="")  # open_clip model of drift, as MODEL:TAG or local-dir:FOLDER
 S3_BUCKET = env.str("EVALSITE_S3_BUCKET", default="")  # keeps the images there instead of in a folder
 S3_ENDPOINT = env.str("EVALSITE_S3_ENDPOINT", default="")  # "" is Amazon's
 S3_REGION = env.str("EVALSITE_S3_REGION", default="")

@@ -47,7 +47,7 @@ def of_chunk(chunk: Chunk, metrics: Sequence[str]) -> Scored:
     images = list(chunk.images.select_related("item", "condition").order_by("id"))
     pairs = list(Pair.objects.filter(treatment__chunk=chunk).order_by("id"))
     pixels = _Pixels(images)
-    weights, device = Weights(settings.WEIGHTS), settings.DEVICE or None
+    weights, device = Weights(settings.WEIGHTS, clip=settings.CLIP), settings.DEVICE or None
     scores: list[Score] = []
     unscored: dict[str, str] = {}
     for name in metrics:
@@ -169,13 +169,17 @@ def _compute(
             [pixels[pair.treatment_id] for pair in pairs],
             [metric.name],
             device=device,
+            weights=weights,
         )
         return dict(zip((pair.pk for pair in pairs), found[metric.name], strict=True))
 
     def of_prompts(weights: Weights, device: str | None) -> Values:
         asked = [row for row in rows if isinstance(row, Image) and row.item.prompt]
         found = registry.prompt_scores(
-            [pixels[row.pk] for row in asked], [row.item.prompt for row in asked], device=device
+            [pixels[row.pk] for row in asked],
+            [row.item.prompt for row in asked],
+            device=device,
+            weights=weights,
         )
         return dict(zip((row.pk for row in asked), found, strict=True))
 
@@ -189,7 +193,7 @@ def _compute(
         found: dict[int, float] = {}
         for keys in groups.values():
             if len(keys) > 1 and open_keys & set(keys):
-                values = registry.seed_scores([pixels[key] for key in keys], device=device)
+                values = registry.seed_scores([pixels[key] for key in keys], device=device, weights=weights)
                 found |= {k: v for k, v in zip(keys, values, strict=True) if k in open_keys}
         return found
 

@@ -1,8 +1,11 @@
 """What open_clip says of images: how alike two are (drift), and how well one fits its prompt."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from generation.scoring.weights import CLIP_MODEL, CLIP_TAG
 
 BATCH = 64
 
@@ -50,15 +55,37 @@ def load(model: str, pretrained: str | None = None, device: str = "cpu") -> Enco
 
     model: `local-dir:PATH` (a folder with open_clip_config.json), `hf-hub:NAME`, or the name of an
     architecture, which needs `pretrained`: one of its tags or a weight file. A weight file alone doesn't
-    say how images are prepared, so a folder is the safer way.
+    say how images are prepared: for the default architecture it is taken to be as its default tag says.
     Raises ValueError where the name says nothing about weights, and open_clip's own errors.
     """
     if ":" not in model and not pretrained:
         raise ValueError(
             f"{model} without weights is random; give pretrained=, or a local-dir: or hf-hub: model"
         )
-    loaded, preprocess = open_clip.create_model_from_pretrained(model, pretrained=pretrained, device=device)
-    return Encoder(loaded.eval(), preprocess, open_clip.get_tokenizer(model), device)
+    prepared = {}
+    if model == CLIP_MODEL and pretrained and Path(pretrained).is_file():
+        config = open_clip.get_pretrained_cfg(model, CLIP_TAG)
+        prepared = {f"image_{key}": config[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+    with _quiet():
+        loaded, preprocess = open_clip.create_model_from_pretrained(
+            model, pretrained=pretrained, device=device, **prepared
+        )
+        return Encoder(loaded.eval(), preprocess, open_clip.get_tokenizer(model), device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip tells the root logger each of its steps; what goes wrong, its errors say as well."""
+    root = logging.getLogger()
+
+    def by_others(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root.addFilter(by_others)
+    try:
+        yield
+    finally:
+        root.removeFilter(by_others)
 
 
 def similarity(
@@ -77,11 +104,15 @@ def similarity(
 
 def to_others(encoder: Encoder, images: Sequence[np.ndarray]) -> list[float]:
     """Mean cosine of each image to all the others, -1 to 1. Raises ValueError for fewer than two."""
-    if len(images) < 2:
-        raise ValueError(f"{len(images)} image has no others to be like; give two or more")
-    embedded = encoder.embed(images)
+    return among(encoder.embed(images)) if len(images) > 1 else among(torch.empty(len(images), 1))
+
+
+def among(embedded: Tensor) -> list[float]:
+    """The same from embeddings (n, d) of length 1."""
+    if len(embedded) < 2:
+        raise ValueError(f"{len(embedded)} image has no others to be like; give two or more")
     # Of n vectors of length 1, the sum of one's cosines to all holds its cosine to itself, 1.
-    cosine = (embedded @ embedded.sum(0) - 1) / (len(images) - 1)
+    cosine = (embedded @ embedded.sum(0) - 1) / (len(embedded) - 1)
     return [float(value) for value in cosine.clamp(-1, 1)]
 
 

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from generation.scoring import attributes, drift, names, quality
-from generation.scoring.weights import Weights, digest
+from generation.scoring.weights import Unavailable, Weights
 
-STARTER_CLIP = f"local-dir:{Path(__file__).resolve().parents[1] / 'starter' / 'clip-flowers-cifar'}"
 PIXELS = 2**22  # in one batch, so that memory stays bounded whatever the number of images
 
 Images = Sequence[np.ndarray]
@@ -89,28 +88,40 @@ def reference_scores(
 
 
 def prompt_scores(
-    images: Images, prompts: Sequence[str], *, clip: str = STARTER_CLIP, device: str | None = None
+    images: Images, prompts: Sequence[str], *, device: str | None = None, weights: Weights = NO_WEIGHTS
 ) -> list[float]:
     """`clip_score`: how well each image fits the prompt of its place.
 
     Images and errors are as in `image_scores`.
     """
     _must_be_images(images)
-    return drift.fit(drift.load(clip, None, device or _device()), images, prompts) if images else []
+    return drift.fit(_encoder(weights, device), images, prompts) if images else []
 
 
-def seed_scores(images: Images, *, clip: str = STARTER_CLIP, device: str | None = None) -> list[float]:
+def seed_scores(images: Images, *, device: str | None = None, weights: Weights = NO_WEIGHTS) -> list[float]:
     """`seed_similarity` of each image to the others: the baseline's images of one label or prompt.
 
     Images and errors are as in `image_scores`; fewer than two images are a ValueError.
     """
     _must_be_images(images)
-    return drift.to_others(drift.load(clip, None, device or _device()), images)
+    return drift.to_others(_encoder(weights, device), images)
 
 
-def weights_of(
-    metric: str, *, weights: Weights = NO_WEIGHTS, clip: str = STARTER_CLIP, device: str | None = None
-) -> str:
+def embeddings(images: Images, *, device: str | None = None, weights: Weights = NO_WEIGHTS) -> np.ndarray:
+    """(n, d) float64 of length 1: what `seed_scores_of` takes where not all images fit into memory.
+
+    Images and errors are as in `image_scores`; one image or more.
+    """
+    _must_be_images(images)
+    return _encoder(weights, device).embed(images).numpy()
+
+
+def seed_scores_of(embedded: np.ndarray) -> list[float]:
+    """`seed_scores` from the images' `embeddings`."""
+    return drift.among(torch.from_numpy(embedded))
+
+
+def weights_of(metric: str, *, weights: Weights = NO_WEIGHTS, device: str | None = None) -> str:
     """SHA-256 in hex of the weights that a metric is computed with; empty where there are none.
 
     Several files' are joined by +; of an open_clip model that isn't in a folder, its name stands for it.
@@ -120,9 +131,7 @@ def weights_of(
         return quality.load(metric, weights, device or _device()).weights
     if metric in IMAGE_FUNCTIONS:
         return ""
-    kind, _, folder = clip.partition(":")
-    files = sorted(Path(folder).glob("*.safetensors")) if kind == "local-dir" else []
-    return "+".join(digest(file) for file in files) or clip
+    return weights.open_clip().weights
 
 
 def pair_scores(
@@ -130,14 +139,13 @@ def pair_scores(
     treatment: Images,
     metrics: Sequence[str],
     *,
-    clip: str = STARTER_CLIP,
-    pretrained: str | None = None,
     device: str | None = None,
+    weights: Weights = NO_WEIGHTS,
 ) -> dict[str, list[float]]:
     """Each metric's value for each pair `(baseline[i], treatment[i])`.
 
-    clip, pretrained: the open_clip model that measures drift, as `drift.load` takes them; by default the
-    small one that comes with the project. The images and errors are as in `image_scores`.
+    Drift is measured by the model that `weights.open_clip` says. The images and errors are as in
+    `image_scores`.
     """
     _must_be(metrics, "pair")
     if len(baseline) != len(treatment):
@@ -145,9 +153,18 @@ def pair_scores(
     _must_be_images([*baseline, *treatment])
     scores = {}
     if "drift" in metrics:
-        encoder = drift.load(clip, pretrained, device or _device())
-        scores["drift"] = drift.similarity(encoder, baseline, treatment)
+        scores["drift"] = drift.similarity(_encoder(weights, device), baseline, treatment)
     return scores
+
+
+def _encoder(weights: Weights, device: str | None) -> drift.Encoder:
+    """Raises Unavailable where the chosen model can't be loaded."""
+    chosen = weights.open_clip()
+    try:
+        return drift.load(chosen.model, chosen.pretrained, device or _device())
+    except Exception as error:  # whatever a hub, or a file that isn't the model's, makes of it
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Unavailable(f"The open_clip model {chosen} can't be loaded: {why[:200]}") from error
 
 
 def _batches(images: Images) -> Iterator[list[int]]:

@@ -1,8 +1,8 @@
 """Weight files: which metric needs which, where they lie, and that they are what they say. No torch here.
 
 A file under its published name must have the published SHA-256, as far as that is known. A file that the
-user named for a metric (`NAME=PATH`, or `NAME.pth`, `.pt`, `.mat` in the folder of weights) is the user's
-word, and is taken as it is.
+user named for a metric (`NAME=PATH`, or `NAME.pth`, `.pt`, `.mat`, `.safetensors` in the folder of weights)
+is the user's word, and is taken as it is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from urllib.error import URLError
 _PUBLISHED = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/"
 _CLIP = "https://openaipublic.azureedge.net/clip/models/"
 _RN50 = "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"
-SUFFIXES = (".pth", ".pt", ".mat")
+SUFFIXES = (".pth", ".pt", ".mat", ".safetensors")
+SAFE = (".mat", ".safetensors")  # which hold numbers and no code
+_LAION = "https://huggingface.co/laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/"
+CLIP = "open_clip"  # what its file is known as
+CLIP_MODEL, CLIP_TAG = "ViT-B-32", "laion2b_s34b_b79k"
+STARTER_CLIP = f"local-dir:{Path(__file__).resolve().parents[1] / 'starter' / 'clip-flowers-cifar'}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ KNOWN: Mapping[str, Weight] = {
     "clipiqa": Weight("RN50.pt", f"{_CLIP}{_RN50}/RN50.pt", 256, _RN50),
     "nima": Weight.at(f"{_PUBLISHED}NIMA_InceptionV2_ava-b0c77c00.pth", 218),
     "niqe": Weight.at(f"{_PUBLISHED}niqe_modelparameters.mat", 0.01),
+    CLIP: Weight("CLIP-ViT-B-32-laion2B-s34B-b79K.safetensors", f"{_LAION}open_clip_model.safetensors", 605),
 }
 
 
@@ -66,11 +72,46 @@ class Missing(Unavailable):
 
 
 @dataclass(frozen=True)
+class Clip:
+    """An open_clip model: `local-dir:FOLDER` or `hf-hub:NAME`, or an architecture with a tag or a file."""
+
+    model: str
+    pretrained: str | None = None
+
+    @classmethod
+    def read(cls, text: str) -> Clip:
+        """From what a user writes. Raises Unavailable."""
+        if text.startswith(("local-dir:", "hf-hub:")):
+            return cls(text)
+        model, separator, pretrained = text.partition(":")
+        if not (model and separator and pretrained):
+            raise Unavailable(
+                f"{text!r} is no open_clip model: give local-dir:FOLDER, hf-hub:NAME, or an architecture "
+                f"with a tag or a file, such as {CLIP_MODEL}:{CLIP_TAG}."
+            )
+        return cls(model, pretrained)
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 in hex of its files, joined by +; of a model that is fetched by name, the name."""
+        kind, _, folder = self.model.partition(":")
+        if kind == "local-dir":
+            files = sorted(Path(folder).glob("*.safetensors"))
+        else:
+            files = [Path(self.pretrained)] if self.pretrained and Path(self.pretrained).is_file() else []
+        return "+".join(digest(file) for file in files) or str(self)
+
+    def __str__(self) -> str:
+        return self.model if self.pretrained is None else f"{self.model}:{self.pretrained}"
+
+
+@dataclass(frozen=True)
 class Weights:
-    """Where weight files are. named: paths that the user gave, by metric."""
+    """Where weight files are. named: paths that the user gave, by metric. clip: the open_clip model."""
 
     folder: Path
     named: Mapping[str, Path] = field(default_factory=dict)
+    clip: str = ""
 
     def own(self, metric: str) -> Path | None:
         """The file that the user named for a metric. Raises Unavailable where it isn't there."""
@@ -90,7 +131,7 @@ class Weights:
         path = self.folder / weight.file
         if not path.is_file():
             raise Missing(metric, weight, self.folder)
-        if not weight.sha256 and path.suffix != ".mat":  # a .mat holds numbers only
+        if not weight.sha256 and path.suffix not in SAFE:
             raise Unavailable(
                 f"{metric}: the true SHA-256 of {weight.file} is not known, so it is not taken by itself; "
                 f"if you trust {path}, call it {metric}{path.suffix} or name it with --weights {metric}=PATH."
@@ -100,6 +141,20 @@ class Weights:
                 f"{metric}: {path} has the SHA-256 {found[:16]}…, not {weight.sha256[:16]}: fetch it again."
             )
         return path
+
+    def open_clip(self) -> Clip:
+        """The model that tells how alike pictures are: the user's choice, else the published one, else ours.
+
+        The published one counts where its file is there; ours is the small one that comes with the project.
+        Raises Unavailable.
+        """
+        if self.clip:
+            return Clip.read(self.clip)
+        if (own := self.own(CLIP)) is not None:
+            return Clip(CLIP_MODEL, str(own))
+        if (self.folder / KNOWN[CLIP].file).is_file():
+            return Clip(CLIP_MODEL, str(self.path(CLIP, KNOWN[CLIP])))
+        return Clip(STARTER_CLIP)
 
     def check(self, metric: str) -> None:
         """Raise Unavailable where a metric's known file is missing or not what it says."""

@@ -98,6 +98,68 @@ def test_a_generated_folder_has_its_sides_and_its_pairs(generated):
     assert float(found[5][3]) == pytest.approx(1)
 
 
+@pytest.fixture
+def prompted(tmp_path):
+    """Two seeds of one prompt, and one of another."""
+    with Folder.open(tmp_path / "prompted", {"steps": 3}, set()) as made:
+        for name, seed, prompt, pixels in (
+            ("0_0", 0, "a cat", CAT),
+            ("1_0", 1, "a cat", CAT[::-1]),
+            ("0_1", 0, "a cup", CUP),
+        ):
+            images = {side: f"{name}_{side}.png" for side in ("baseline", "se2p")}
+            content = png.encode(np.ascontiguousarray(pixels))
+            made.add(
+                name,
+                dict.fromkeys(images.values(), content),
+                {"prompt": prompt, "seed": seed, "images": images},
+            )
+    return tmp_path / "prompted"
+
+
+def test_a_prompt_is_compared_with_each_side(prompted):
+    score(prompted, "--metrics", "clip_score")
+
+    found = {(item, side): float(value) for item, side, _, value in rows(prompted)[1:]}
+    expected = registry.prompt_scores([CAT, CUP], ["a cat", "a cup"])
+    assert len(found) == 6
+    assert found["0_0", "baseline"] == pytest.approx(expected[0])
+    assert found["0_1", "se2p"] == pytest.approx(expected[1])
+
+
+def test_seeds_of_one_prompt_are_compared_whatever_the_block(prompted, monkeypatch):
+    monkeypatch.setattr(command, "BLOCK", 1)
+    score(prompted, "--metrics", "seed_similarity")
+
+    expected = registry.seed_scores([CAT, np.ascontiguousarray(CAT[::-1])])
+    assert [row[:3] for row in rows(prompted)[1:]] == [
+        [item, "baseline", "seed_similarity"] for item in ("0_0", "1_0")
+    ]
+    assert [float(row[3]) for row in rows(prompted)[1:]] == pytest.approx(expected)
+
+
+def test_by_default_prompts_and_seeds_are_scored_where_there_are_some(prompted, folder):
+    score(prompted)
+    score(folder)
+
+    assert {"clip_score", "seed_similarity", "drift"} <= {row[2] for row in rows(prompted)[1:]}
+    assert not {"clip_score", "seed_similarity", "drift"} & {row[2] for row in rows(folder)[1:]}
+
+
+@pytest.mark.parametrize("metric", ["clip_score", "seed_similarity"])
+def test_what_a_folder_lacks_for_a_metric_is_said(folder, capsys, metric):
+    assert f"{metric} compares" in refused(capsys, folder, "--metrics", metric)
+
+
+def test_another_open_clip_model_is_taken_for_drift(generated, capsys):
+    assert "is no open_clip model: give local-dir:FOLDER" in refused(
+        capsys, generated, "--metrics", "drift", "--clip", "nonsense"
+    )
+    assert "can't be loaded" in refused(
+        capsys, generated, "--metrics", "drift", "--clip", f"local-dir:{generated}"
+    )
+
+
 def test_by_default_it_scores_the_default_metrics(folder, generated):
     score(folder)
     score(generated)
@@ -252,7 +314,7 @@ def test_a_manifest_of_another_kind_is_refused(folder, capsys):
     [
         ("beauty", "beauty is no metric; there are brightness"),
         ("drift", "drift is of the two pictures of a pair"),
-        ("clip_score", "clip_score is computed for experiments only"),
+        ("clip_score", "clip_score compares a picture with its prompt"),
         ("ssim", "give --reference DIR2"),
         (",", "No metrics are named"),
     ],

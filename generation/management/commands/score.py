@@ -20,10 +20,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from generation.engine.folder import MANIFEST, BadFolder, read_manifest
 from generation.scoring import names
-from generation.scoring.weights import Unavailable, Weights
+from generation.scoring.weights import CLIP, Unavailable, Weights
 
 COLUMNS = ("item", "side", "metric", "value")
 RESULT = "scores.csv"
+BASELINE = "baseline"
+LACKING = {
+    "reference": "compares a picture with its reference: give --reference DIR2",
+    "pair": "is of the two pictures of a pair: give a folder made by `generate`",
+    "prompt": "compares a picture with its prompt: give a folder that `generate` made from prompts",
+    "seeds": "compares the baseline's pictures of one label or prompt: give a folder that `generate` made "
+    "with several seeds",
+}
 BLOCK = 64  # pictures in memory, and as many again that are decoded ahead
 
 
@@ -33,6 +41,8 @@ class Item:
 
     name: str
     files: Mapping[str, Path]  # by side
+    prompt: str = ""
+    label: int | None = None
 
 
 @dataclass
@@ -71,6 +81,13 @@ class Command(BaseCommand):
             metavar="NAME=PATH",
             help="a metric's own file",
         )
+        add(
+            "--clip",
+            default="",
+            metavar="MODEL",
+            help="the open_clip model of drift, seeds and prompts: local-dir:FOLDER, hf-hub:NAME, MODEL:TAG "
+            "or MODEL:FILE (ViT-B-32 where `weights` has it, else the bundled one)",
+        )
         add("--reference", metavar="DIR2", help="pictures of the same names, for full-reference metrics")
         add("--device", default="", help="cuda where there is one, else cpu")
 
@@ -90,9 +107,8 @@ class Command(BaseCommand):
     def _score(self, folder: Path, options: Mapping[str, Any]) -> None:
         items = _items(folder)
         references = _references(items, options["reference"])
-        weights = Weights(settings.WEIGHTS, dict(options["weights"]))
-        pairs = any(len(item.files) > 1 for item in items)
-        asked = _metrics(options["metrics"], bool(references), pairs, weights)
+        weights = Weights(settings.WEIGHTS, dict(options["weights"]), options["clip"] or settings.CLIP)
+        asked = _metrics(options["metrics"], _kinds(items, bool(references)), weights)
         failures = Failures()
         part = folder / f".{RESULT}.part"
         try:
@@ -118,7 +134,7 @@ def _named(text: str) -> tuple[str, Path]:
     name, separator, path = text.partition("=")
     if not separator or not path:
         raise ArgumentTypeError(f"{text!r} is not NAME=PATH, such as niqe=niqe.mat")
-    if names.find(name) is None:
+    if names.find(name) is None and name != CLIP:
         raise ArgumentTypeError(f"{name!r} is no metric")
     return name, Path(path)
 
@@ -132,7 +148,15 @@ def _items(folder: Path) -> list[Item]:
         if not entries:
             raise BadFolder(f"{folder / MANIFEST} has no entries: run `generate` into this folder first.")
         try:
-            return [Item(e["id"], {s: folder / name for s, name in e["images"].items()}) for e in entries]
+            return [
+                Item(
+                    e["id"],
+                    {side: folder / name for side, name in e["images"].items()},
+                    e.get("prompt") or "",
+                    e.get("label"),
+                )
+                for e in entries
+            ]
         except (KeyError, AttributeError) as error:
             raise BadFolder(f"{folder / MANIFEST}: an entry has no images: run `generate` again.") from error
     return [Item(path.name, {"": path}) for path in pictures_in(folder)]
@@ -150,37 +174,58 @@ def _references(items: Sequence[Item], folder: str | None) -> dict[Path, Path]:
     return found
 
 
-def _by_default(pairs: bool, weights: Weights) -> list[str]:
+def _kinds(items: Sequence[Item], reference: bool) -> set[names.Kind]:
+    """The kinds of metrics that these items have what they need for."""
+    found: set[names.Kind] = {"image"}
+    if reference:
+        found.add("reference")
+    if any(len(item.files) > 1 for item in items):
+        found.add("pair")
+    if any(item.prompt for item in items):
+        found.add("prompt")
+    if any(len(group) > 1 for group in _seeds(items)):
+        found.add("seeds")
+    return found
+
+
+def _seeds(items: Sequence[Item]) -> list[list[Item]]:
+    """Items with a baseline, those of one label or prompt together."""
+    groups: dict[tuple[int | None, str], list[Item]] = defaultdict(list)
+    for item in items:
+        if BASELINE in item.files:
+            groups[item.label, item.prompt].append(item)
+    return list(groups.values())
+
+
+def _by_default(kinds: set[names.Kind], weights: Weights) -> list[str]:
     """The default metrics that can be computed for these items, as far as is known without loading them."""
     found = []
     for name in names.DEFAULT:
         metric = names.METRICS[name]
-        if metric.kind == "image" or (metric.kind == "pair" and pairs):
+        if metric.kind in kinds:
             with suppress(Unavailable):
                 weights.check(name)
                 found.append(name)
     return found
 
 
-def _metrics(text: str | None, reference: bool, pairs: bool, weights: Weights) -> dict[names.Kind, list[str]]:
+def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict[names.Kind, list[str]]:
     """What is asked, by kind. Raises CommandError."""
     if text is None:
-        asked = ["psnr", "ssim"] if reference else _by_default(pairs, weights)
+        asked = ["psnr", "ssim"] if "reference" in kinds else _by_default(kinds, weights)
     else:
         asked = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    found: dict[names.Kind, list[str]] = {"image": [], "reference": [], "pair": []}
+    found: dict[names.Kind, list[str]] = {
+        kind: [] for kind in ("image", "reference", "prompt", "seeds", "pair")
+    }
     for name in asked:
         metric = names.find(name)
         if metric is None:
             raise CommandError(
                 f"{name} is no metric; there are {', '.join([*names.METRICS, *names.OTHERS])}."
             )
-        if metric.kind in ("prompt", "seeds"):
-            raise CommandError(f"{name} is computed for experiments only: leave it out.")
-        if metric.kind == "reference" and not reference:
-            raise CommandError(f"{name} compares a picture with its reference: give --reference DIR2.")
-        if metric.kind == "pair" and not pairs:
-            raise CommandError(f"{name} is of the two pictures of a pair: give a folder made by `generate`.")
+        if metric.kind not in kinds:
+            raise CommandError(f"{name} {LACKING[metric.kind]}.")
         found[metric.kind].append(name)
     if not asked:
         raise CommandError("No metrics are named: leave --metrics out, or name some, separated by commas.")
@@ -209,9 +254,14 @@ def _rows(
 
     def of_pairs(both: Sequence[tuple[np.ndarray, np.ndarray]], metric: str) -> dict[str, list[float]]:
         return registry.pair_scores(
-            [one for one, _ in both], [two for _, two in both], [metric], device=device
+            [one for one, _ in both], [two for _, two in both], [metric], device=device, weights=weights
         )
 
+    def of_prompts(both: Sequence[tuple[np.ndarray, str]], metric: str) -> dict[str, list[float]]:
+        pictures, prompts = [one for one, _ in both], [two for _, two in both]
+        return {metric: registry.prompt_scores(pictures, prompts, device=device, weights=weights)}
+
+    seeds = _of_seeds(items, weights, device, failures) if asked["seeds"] else {}
     each = max(1, BLOCK // (2 if references else 1) // max(len(item.files) for item in items))
     blocks = [items[start : start + each] for start in range(0, len(items), each)]
     paths = [
@@ -234,10 +284,17 @@ def _rows(
             for item in block
             for first, second in [tuple(item.files.values())] * (len(item.files) == 2)
         ]
-        values: dict[tuple[str, str, str], float] = {}
+        prompted = [(item, side) for item, side in sides if item.prompt]
+        values: dict[tuple[str, str, str], float] = {
+            (item.name, BASELINE, metric): seeds[item.name]
+            for item in block
+            for metric in asked["seeds"]
+            if item.name in seeds
+        }
         for kind, compute, rows, inputs in (
             ("image", of_images, sides, pictures),
             ("reference", of_references, sides, twos),
+            ("prompt", of_prompts, prompted, [(pixels[i.files[s]], i.prompt) for i, s in prompted]),
             ("pair", of_pairs, [(item, "pair") for item, _ in pairs], [both for _, both in pairs]),
         ):
             for metric in asked[kind]:  # type: ignore[index]
@@ -249,6 +306,33 @@ def _rows(
                 for metric in (name for kind in asked.values() for name in kind):
                     if (key := (item.name, side, metric)) in values:
                         yield *key, values[key]
+
+
+def _of_seeds(
+    items: Sequence[Item], weights: Weights, device: str | None, failures: Failures
+) -> dict[str, float]:
+    """`seed_similarity` by item; few pictures are in memory at a time. Raises BadPicture."""
+    from generation.scoring import registry
+    from generation.scoring.files import decoded_ahead
+
+    found: dict[str, float] = {}
+    for group in _seeds(items):
+        if len(group) < 2:
+            continue
+        paths = [item.files[BASELINE] for item in group]
+        blocks = [paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK)]
+        try:
+            embedded = np.concatenate(
+                [
+                    registry.embeddings(block, device=device, weights=weights)
+                    for block in decoded_ahead(blocks)
+                ]
+            )
+        except Unavailable as error:
+            failures.add("seed_similarity", len(group), error)
+            continue
+        found |= zip((item.name for item in group), registry.seed_scores_of(embedded), strict=True)
+    return found
 
 
 def _tried(

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from generation.scoring import names
-from generation.scoring.weights import KNOWN, Missing, Unavailable, Weights, fetch
+from generation.scoring.weights import CLIP, KNOWN, Missing, Unavailable, Weights, fetch
 
 
 class Command(BaseCommand):
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         self.stdout.write(f"In {weights.folder}:")
         for name in metrics:
             weight, state = KNOWN[name], _state(name, weights)[1]
-            self.stdout.write(f"{name:<8} {weight.file:<36} {_size(weight.megabytes):>7}  {state}")
+            self.stdout.write(f"{name:<10} {weight.file:<44} {_size(weight.megabytes):>7}  {state}")
 
     def _check(self, metrics: Sequence[str], weights: Weights) -> None:
         found = {name: _state(name, weights) for name in metrics}
@@ -62,7 +62,8 @@ def _state(name: str, weights: Weights) -> tuple[bool, str]:
     try:
         weights.check(name)
     except Missing:
-        return False, f"missing: python manage.py weights fetch {name}"
+        meanwhile = "; the small bundled model measures drift meanwhile" if name == CLIP else ""
+        return False, f"missing: python manage.py weights fetch {name}{meanwhile}"
     except Unavailable as error:
         return False, str(error)
     own = weights.own(name)

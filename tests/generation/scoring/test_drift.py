@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from generation.scoring import drift
-from generation.scoring.registry import STARTER_CLIP
+from generation.scoring.weights import STARTER_CLIP
 
 PHOTOGRAPHS = [skimage.data.chelsea(), skimage.data.coffee(), skimage.data.astronaut()]
 

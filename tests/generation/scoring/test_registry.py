@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from generation.scoring import drift, names, registry
+from generation.scoring.weights import STARTER_CLIP
 
 CAT = skimage.data.chelsea()
 COFFEE = skimage.data.coffee()
@@ -48,8 +49,8 @@ def test_one_image_has_no_other_seeds_to_be_like() -> None:
 
 
 def test_an_image_and_its_prompt_are_compared_as_open_clip_does() -> None:
-    encoder = drift.load(registry.STARTER_CLIP)
-    tokens = open_clip.get_tokenizer(registry.STARTER_CLIP)(["a red rose"])
+    encoder = drift.load(STARTER_CLIP)
+    tokens = open_clip.get_tokenizer(STARTER_CLIP)(["a red rose"])
     with torch.inference_mode():
         image = encoder.model.encode_image(encoder.preprocess(Image.fromarray(CAT))[None], normalize=True)
         text = encoder.model.encode_text(tokens, normalize=True)
@@ -62,7 +63,7 @@ def test_no_prompts_have_no_scores() -> None:
 
 
 def test_drift_says_which_weights_it_rests_on() -> None:
-    file = Path(registry.STARTER_CLIP.partition(":")[2]) / "open_clip_model.safetensors"
+    file = Path(STARTER_CLIP.partition(":")[2]) / "open_clip_model.safetensors"
 
     assert registry.weights_of("drift") == hashlib.sha256(file.read_bytes()).hexdigest()
     assert registry.weights_of("brightness") == ""
