@@ -23,7 +23,7 @@ from studies.form import Asked
 from studies.models import Mode, Study
 from studies.snapshot import snapshot
 
-CSV, WIDE, PARQUET, JSON, ZIP = "csv", "csv-wide", "parquet", "json", "zip"
+CSV, WIDE, PARQUET, JSON, ZIP, HTML = "csv", "csv-wide", "parquet", "json", "zip", "html"
 # What each table can be had as, the first where nothing else is asked for.
 FORMATS = dict.fromkeys(TABLES, (CSV, PARQUET)) | {
     "votes": (CSV, WIDE, PARQUET),
@@ -37,8 +37,9 @@ MEDIA = {
     PARQUET: "application/vnd.apache.parquet",
     JSON: "application/json",
     ZIP: "application/zip",
+    HTML: "text/html; charset=utf-8",
 }
-ROWS = 50_000  # of a part
+ROWS = 100_000  # of a part: as many as the database sorts in memory
 PAIRS = 2_000  # of a part that is cut by pairs; each has several scores
 BLOCK = 1 << 16  # bytes that are handed on at once
 

@@ -20,5 +20,5 @@ def snapshot(*, large: bool = False) -> Iterator[None]:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if large:
             with connection.cursor() as cursor:
-                cursor.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+                cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off")
         yield

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.http import Http404, StreamingHttpResponse
 
-from studies import archive, audit, export
+from studies import archive, audit, export, study_report
 from studies.columns import TABLES
 from studies.models import Study
 
-ARCHIVE = "archive"
+ARCHIVE, REPORT = "archive", "report"
 SAID = {name: table.rows for name, table in TABLES.items()} | {
     "protocol": "all versions: texts, design, seats' seed, analysis, the pairs with their pictures' hashes",
     "codebook": "the type and the meaning of each column",
@@ -43,6 +43,8 @@ def answer(study: Study, name: str, kind: str, actor: Any) -> StreamingHttpRespo
     """A file, which the audit log keeps. Raises Http404, NotExported."""
     if name == ARCHIVE and kind == export.ZIP:
         blocks = archive.stream(study)
+    elif name == REPORT and kind == export.HTML:
+        blocks = iter([study_report.html(study).encode()])
     elif kind in export.FORMATS.get(name, ()):
         blocks = export.stream(study, name, kind)
     else:

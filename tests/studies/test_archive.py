@@ -225,5 +225,5 @@ def test_the_command_writes_it(tmp_path):
     call_command("export", study.slug, "archive", out=tmp_path / "study.zip")
 
     assert zipfile.is_zipfile(tmp_path / "study.zip")
-    with pytest.raises(CommandError, match="leave --format out"):
+    with pytest.raises(CommandError, match="The archive is zip; leave --format out"):
         call_command("export", study.slug, "archive", format="csv")

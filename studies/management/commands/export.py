@@ -8,21 +8,22 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from studies import archive, audit, export
+from studies import archive, audit, export, study_report
 from studies.models import Mode, Study
 
-ARCHIVE = "archive"
+ARCHIVE, REPORT = "archive", "report"
+WHOLE = {ARCHIVE: export.ZIP, REPORT: export.HTML}  # what is no table, and what it is instead
 
 
 class Command(BaseCommand):
-    help = "Write a table of a study, or with 'archive' one zip of everything."
+    help = "Write a table of a study, its report, or one archive of everything."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("study", help="the study's address (its slug)")
-        parser.add_argument("table", choices=[*export.FORMATS, ARCHIVE])
+        parser.add_argument("table", choices=[*export.FORMATS, REPORT, ARCHIVE])
         parser.add_argument(
             "--format",
-            choices=[form for form in export.MEDIA if form != export.ZIP],
+            choices=[form for form in export.MEDIA if form not in (export.ZIP, export.HTML)],
             help="csv (long, the default), csv-wide (votes: a row a person; scores: a row a pair), parquet, "
             "json (the protocol)",
         )
@@ -54,15 +55,15 @@ class Command(BaseCommand):
 
 
 def _blocks(study: Study, table: str, form: str, modes: Sequence[str]) -> Iterator[bytes]:
-    if table != ARCHIVE:
+    if table not in WHOLE:
         return export.stream(study, table, form, modes)
     if form:
-        raise export.NotExported("The archive is a zip; leave --format out.")
-    return archive.stream(study)
+        raise export.NotExported(f"The {table} is {WHOLE[table]}; leave --format out.")
+    return archive.stream(study) if table == ARCHIVE else iter([study_report.html(study).encode()])
 
 
 def _usual(table: str) -> str:
-    return export.ZIP if table == ARCHIVE else export.FORMATS[table][0]
+    return WHOLE.get(table) or export.FORMATS[table][0]
 
 
 def write(blocks: Iterator[bytes], out: Path | None) -> None:
