@@ -1,6 +1,7 @@
 """Figures of automatic scores: differences, lines over steps or cost, and a parameter over steps as a map."""
 
 from collections.abc import Mapping, Sequence
+from math import floor, log10
 
 import matplotlib as mpl
 import numpy as np
@@ -100,12 +101,15 @@ def sweep_map(
             grid[row, column] = value
         # Its lightness rises all along, so that it can be read in grey.
         image = axes.imshow(grid, cmap="cividis", aspect="auto")
+        # Two digits of the largest, and as many places in all cells.
+        largest = float(np.nanmax(np.abs(grid)))
+        places = max(0, 1 - floor(log10(largest))) if largest else 0
         middle = (float(np.nanmin(grid)) + float(np.nanmax(grid))) / 2
         for (row, column), value in cells.items():
             axes.text(
                 column,
                 row,
-                f"{value:+.2g}{'*' if (row, column) in told else ''}",
+                f"{value:+.{places}f}{'*' if (row, column) in told else ''}",
                 ha="center",
                 va="center",
                 fontsize=6,

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -139,3 +140,19 @@ def test_the_cost_is_known_once_images_were_made():
     assert found.seconds == 60 * (20 + 40 + 40) / 120
     assert "about 360.0 KB; about 1 minute on one worker" in str(found)
     assert Experiment.objects.count() == 1
+
+
+def test_an_experiment_of_a_preset_names_the_command_that_plans_it_anew():
+    made = planning.make(presets.plan(presets.find("gamma"), flower_model(), items=7, name="mine"))
+
+    assert presets.command(made) == "python manage.py experiment gamma --model starter/flowers --items 7"
+
+
+def test_an_experiment_of_other_steps_or_seeds_is_no_presets():
+    gamma = presets.plan(presets.find("gamma"), flower_model(), items=7, name="mine")
+    other_steps = planning.make(replace(gamma, steps=[10], name="steps"))
+    draws = [planning.Draw(planning.Subject(label=0), seed=9)]
+    other_seeds = planning.make(replace(gamma, parts=[planning.Part(flower_model(), draws)], name="seeds"))
+
+    assert presets.command(other_steps) is None
+    assert presets.command(other_seeds) is None

@@ -50,7 +50,7 @@ def test_it_works(name):
 
 
 def test_each_cell_of_a_map_has_its_number_and_the_told_ones_a_star():
-    assert {"+0.1", "+0.2*", "-0.1"} <= set(texts(DRAWN["sweep_map"]()))
+    assert {"+0.10", "+0.20*", "-0.10"} <= set(texts(DRAWN["sweep_map"]()))
 
 
 def test_lines_are_told_apart_by_name():

@@ -1,0 +1,100 @@
+"""What an experiment's scores say, in words: digits that the interval bears, and no claim of equality."""
+
+import pytest
+
+from studies import experiments_wording as wording
+
+
+def mean(value, low=None, high=None, n=200, clusters=200):
+    return {"mean": value, "low": low, "high": high, "n_items": n, "n_clusters": clusters}
+
+
+def metric(difference, *, better="none", holm_p=0.001):
+    return {"difference": difference, "better": better, "holm_p": holm_p}
+
+
+def comparison(**metrics):
+    return {"treatment": "se2p", "baseline": "baseline", "steps": 20, "unit": "class", "metrics": metrics}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (mean(0.0123, 0.0101, 0.0141), "+0.0123 (0.0101 to 0.0141)"),
+        (mean(0.012, -0.01, 0.034), "+0.012 (-0.010 to 0.034)"),
+        (mean(7.04, 4.91, 9.12), "+7.0 (4.9 to 9.1)"),
+        (mean(-1234.0, -1400.0, -1068.0), "-1234 (-1400 to -1068)"),
+        (mean(0.00001, -0.02, 0.02), "0.000 (-0.020 to 0.020)"),
+        (mean(0.5), "+0.500"),
+        (mean(None), "–"),
+    ],
+)
+def test_a_mean_has_the_digits_that_its_interval_bears(found, words):
+    assert wording.amount(found) == words
+
+
+def test_a_difference_is_a_sentence_with_its_items():
+    said = wording.comparison(comparison(sharpness=metric(mean(0.0123, 0.0101, 0.0141))))
+
+    assert said == [
+        "se2p's pictures have higher sharpness than the baseline's at N = 20: +0.0123 (0.0101 to 0.0141), "
+        "Holm's p 0.0010, 200 items."
+    ]
+
+
+def test_a_direction_says_whether_it_is_better():
+    lower = metric(mean(-0.1, -0.2, -0.05, clusters=5), better="lower")
+
+    (said,) = wording.comparison(comparison(clipped=lower))
+    assert "lower (better) clipped" in said
+    assert "200 items in 5 classes" in said
+
+
+def test_no_difference_is_never_worded_as_equal():
+    same = metric(mean(0.0, -0.1, 0.1), holm_p=0.9)
+
+    (said,) = wording.comparison(comparison(sharpness=same, clipped=same))
+    assert "No difference between se2p and the baseline is shown" in said
+    assert "sharpness and clipped" in said
+    assert "no proof of none" in said
+
+
+def swept(gain_ends, *gains):
+    def at(steps, gain):
+        best = {"value": 1.35} | mean(gain, gain - 0.1, gain + 0.1)
+        return {"steps": steps, "best": best, "as_good": [1.0]}
+
+    return {
+        "better": "higher",
+        "gain_ends": gain_ends,
+        "steps": [at(10 * (place + 1), gain) for place, gain in enumerate(gains)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (
+            swept(20, 1.0, 0.05),
+            "The gain ends at N = 20: no ρ is better than the baseline there, the best being",
+        ),
+        (swept(10, 0.05, 0.05), "No gain is shown: at N = 10 already no ρ is better than the baseline."),
+        (swept(None, 1.0, 1.0), "At every N some ρ is better than the baseline."),
+    ],
+)
+def test_where_a_gain_ends_is_said_with_its_interval(shown, words):
+    said = wording.sweep({"parameter": "rho"}, "musiq", shown)
+
+    assert words in said
+    assert "not told from 1)" in said
+
+
+def test_a_share_near_an_end_keeps_its_interval():
+    assert wording.share({"share": 0.0, "low": 0.0, "high": 0.61}).replace("\u2009", " ") == "0.0 % (0 to 61)"
+
+
+@pytest.mark.parametrize(
+    ("words", "joined"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_words_are_listed(words, joined):
+    assert wording.listed(words) == joined
