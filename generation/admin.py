@@ -275,7 +275,6 @@ class ExperimentAdmin(CheckedAgain):
             messages.info(request, f"What is missing is scored: {opened} chunk{'s' * (opened != 1)}.")
         return redirect(experiment.get_absolute_url())
 
-
     def thresholds(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Set the thresholds of flags, and flag the pairs anew."""
         experiment = get_object_or_404(Experiment, pk=pk)
