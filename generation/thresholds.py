@@ -21,7 +21,7 @@ class ThresholdForm(forms.Form):
         for rule in RULES:
             self.fields[_field(rule)] = forms.FloatField(
                 label=f"{rule.flag.capitalize()}: {rule.metric} {rule.end}",
-                help_text=f"{METRICS[rule.metric].words.capitalize()}. {_said(rule, quantiles)}",
+                help_text=f"{_sentence(METRICS[rule.metric].words)} {_said(rule, quantiles)}",
                 required=False,
                 initial=experiment.thresholds.get(rule.name),
                 widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}),
@@ -32,6 +32,10 @@ class ThresholdForm(forms.Form):
         return {
             rule.name: value for rule in RULES if (value := self.cleaned_data.get(_field(rule))) is not None
         }
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _field(rule: Rule) -> str:
