@@ -36,6 +36,7 @@ class May(StrEnum):
     COPY = "copy"  # a draft of one's own from it
     EDIT = "edit"  # what a draft or a paused study says
     PUBLISH = "publish"
+    KNOW = "know"  # the ids and codes by which a recruiting site knows people
     RUN = "run"  # pause, resume, invite, preview, exclude by the protocol's rules
     UNBLIND = "unblind"
     CLOSE = "close"
@@ -46,7 +47,7 @@ class May(StrEnum):
 RIGHTS: dict[Role, frozenset[May]] = {
     Role.OWNER: frozenset(May),
     # What can't be taken back and ends the study, or opens its results, is the owner's.
-    Role.COLLABORATOR: frozenset({May.SEE, May.EXPORT, May.COPY, May.EDIT, May.PUBLISH, May.RUN}),
+    Role.COLLABORATOR: frozenset({May.SEE, May.EXPORT, May.COPY, May.EDIT, May.PUBLISH, May.KNOW, May.RUN}),
     Role.READER: frozenset({May.SEE, May.EXPORT, May.COPY}),
     Role.NONE: frozenset(),
 }
@@ -123,6 +124,12 @@ def may_any(user: Somebody, what: May) -> bool:
     roles = [each.value for each, granted in RIGHTS.items() if what in granted]
     owned = Study.objects.filter(owner=user.pk)
     return user.is_superuser or owned.exists() or _of_member(user).filter(role__in=roles).exists()
+
+
+def may_all(user: Somebody, what: May) -> bool:
+    """Whether somebody may do this to every study that they see."""
+    roles = [each.value for each, granted in RIGHTS.items() if what in granted]
+    return user.is_superuser or not _of_member(user).exclude(role__in=roles).exists()
 
 
 def may_make(user: Somebody) -> bool:

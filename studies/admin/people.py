@@ -2,9 +2,12 @@
 
 from django.contrib import admin
 from django.contrib.admin import RelatedOnlyFieldListFilter
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from studies import access
+from studies.access import May
 from studies.admin.rights import ReadOnly
 from studies.models import Participant
 
@@ -17,6 +20,7 @@ COLOURS = {
     "withdrawn": "danger",
     "screened": "warning",
 }
+IDENTIFYING = ("external_id", "parameters", "code")
 
 
 @admin.register(Participant)
@@ -41,6 +45,18 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
     ]  # fmt: skip
     # The key of the cookie is nobody's business but the participant's.
     readonly_fields = fields
+
+    def get_fields(self, request: HttpRequest, obj: Participant | None = None) -> list[str]:
+        knows = obj is not None and access.may(request.user, obj.study, May.KNOW)
+        return [name for name in self.fields if knows or name not in IDENTIFYING]
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        knows = access.may_all(request.user, May.KNOW)
+        return [name for name in self.list_display if knows or name not in IDENTIFYING]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        knows = access.may_all(request.user, May.KNOW)
+        return [name for name in self.search_fields if knows or name not in IDENTIFYING]
 
     @display(description="State", label=COLOURS)
     def state_word(self, person: Participant) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 #
 #   Rscript analyse.R
 #
-# Needs base R only (3.6 or later). Left out are people whom the protocol's rules exclude; ties count half.
+# Needs base R only (run with R 4.2.2). Left out are people whom the protocol's rules exclude; ties count half.
 
 arguments <- commandArgs(FALSE)
 script <- sub("^--file=", "", arguments[grepl("^--file=", arguments)])

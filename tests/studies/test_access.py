@@ -164,6 +164,24 @@ def test_a_participant_of_another_study_is_not_shown(client, users, study):
 
 
 @pytest.mark.parametrize("who", [Role.OWNER, Role.COLLABORATOR, Role.READER])
+def test_only_who_invites_people_learns_who_they_are(client, users, who):
+    study = given(published(2, entry="prolific"), users)
+    person = Person(study, "?PROLIFIC_PID=someone-known").start().finish()
+    client.force_login(users[who])
+
+    pages = [
+        client.get(reverse("admin:studies_participant_changelist")).content.decode(),
+        client.get(reverse("admin:studies_participant_change", args=[person.row.pk])).content.decode(),
+    ]
+    found = client.get(reverse("admin:studies_participant_changelist"), {"q": "someone-known"})
+
+    knows = who != Role.READER
+    assert [person.code in page for page in pages] == [knows, knows]
+    assert ("someone-known" in pages[1]) is knows
+    assert (person.row.pseudonym in found.content.decode()) is knows
+
+
+@pytest.mark.parametrize("who", [Role.OWNER, Role.COLLABORATOR, Role.READER])
 def test_only_who_may_edit_gets_a_form(client, users, who):
     study = given(draft(2), users)
     client.force_login(users[who])
