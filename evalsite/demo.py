@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from evalsite import embedded, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = Path(os.environ.get("EVALSITE_DEMO") or ROOT / "var" / "demo")
+ENVIRONMENT = FOLDER / "env"  # for a shell: what `manage.py` needs to work on the demo
 ADMIN = "admin"
 RESTARTS = 5  # of one process within a minute, before we give up
 
@@ -114,6 +116,7 @@ def _run(port: int, services: embedded.Services) -> None:
             say(f"Demo study: http://127.0.0.1:{port}{study.get_absolute_url()}")
         except demo_study.Failed as error:
             say(f"No demo study: {error} The admin works all the same.")
+        say(f"Commands:   . {shlex.quote(str(ENVIRONMENT))}; .venv/bin/python manage.py … works on this site")
         say("Everything runs. Ctrl-C stops it; `make demo` goes on from here.")
         while True:
             _tend(children)
@@ -168,11 +171,13 @@ def _environment() -> Iterator[embedded.Services]:
     """PostgreSQL, Redis and the settings of the demo, for this process and its children."""
     say("Starting PostgreSQL and Redis")
     services = embedded.start(FOLDER)
-    os.environ |= services.environment() | {
+    ours = services.environment() | {
         "DJANGO_SETTINGS_MODULE": "evalsite.settings",
-        "EVALSITE_VAR": str(FOLDER),
+        "EVALSITE_VAR": str(FOLDER.resolve()),
         "SECRET_KEY": _secret("secret-key", 50),
     }
+    os.environ |= ours
+    _keep(ENVIRONMENT.name, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in ours.items()))
     try:
         import django
 
@@ -229,14 +234,18 @@ def _password() -> str:
 
 def _secret(name: str, size: int) -> str:
     """A secret that is made once and kept in a file that only we may read."""
-    file = FOLDER / name
-    if not file.exists():
-        temporary = file.with_suffix(".new")
-        temporary.touch(mode=0o600)
-        temporary.chmod(0o600)
-        temporary.write_text(secrets.token_urlsafe(size))
-        temporary.replace(file)
-    return file.read_text().strip()
+    if not (FOLDER / name).exists():
+        _keep(name, secrets.token_urlsafe(size))
+    return (FOLDER / name).read_text().strip()
+
+
+def _keep(name: str, text: str) -> None:
+    """Write a file that only we may read, whole or not at all."""
+    temporary = FOLDER / f"{name}.new"
+    temporary.touch(mode=0o600)
+    temporary.chmod(0o600)
+    temporary.write_text(text)
+    temporary.replace(FOLDER / name)
 
 
 def _wait_for_web(port: int, patience: float = 60) -> None:

@@ -6,6 +6,7 @@
 
   const FIRST_WAIT = 1000;
   const LONGEST_WAIT = 15000;
+  const LONGEST_WAIT_FOR_SITE = 3000; // it is reached and will soon answer again
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
   document.addEventListener("DOMContentLoaded", () => {
@@ -176,7 +177,8 @@
           plainly(body);
           return;
         }
-        trouble.textContent = form.dataset.offline;
+        trouble.textContent = response ? form.dataset.busy : form.dataset.offline;
+        if (response) wait = Math.min(wait, LONGEST_WAIT_FOR_SITE);
         await Promise.race([pause(wait), new Promise((done) => addEventListener("online", done, { once: true }))]);
       }
     }

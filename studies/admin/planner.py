@@ -15,8 +15,8 @@ from studies.models import Study
 from studies.statistics import planning
 from studies.statistics.simulation import BadDesign, Design
 
-RUNS = 300  # of the simulation: figures to two digits, in a fraction of a second
-MOST_VOTES = 100_000  # simulated while somebody types; `manage.py plan` takes more
+FEWEST_RUNS = 600  # of the simulation; with fewer its own noise would hide what twice the people bring
+MOST_VOTES = 20_000  # simulated while somebody types; `manage.py plan` takes more
 MOST_BLOCKS = 200
 PREFERENCE = 60  # per cent
 TOKEN = re.compile(r"[0-9]{1,18}:(all|[0-9]{1,18}:[0-9]{1,9}:[0-9]{1,18})")
@@ -77,7 +77,8 @@ def _precision(design: Design) -> dict[str, Any]:
 
 
 def _option(words: str, design: Design) -> Option:
-    found = planning.plan(design, runs=RUNS).items_like_these
+    runs = max(FEWEST_RUNS, planning.usual_runs(design))  # as many as `manage.py plan` takes, or more
+    found = planning.plan(design, runs=runs).items_like_these
     return Option(words, 100 * found.se, 100 * found.power, 100 * found.margin)
 
 

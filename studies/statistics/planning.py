@@ -56,7 +56,7 @@ def plan(design: Design, margin: float = MARGIN, *, runs: int | None = None, see
         raise BadDesign(f"{design.votes} votes in all; at most {MOST_VOTES} are simulated")
     if not 0 < margin < 0.5:
         raise BadDesign(f"the margin is {margin}; it must lie between 0 and 0.5")
-    n = runs or int(np.clip(VOTES_IN_ALL / design.votes, FEWEST_RUNS, MOST_RUNS))
+    n = runs or usual_runs(design)
     item = design.assignment()
     expected = list(simulate(design, n, seed))
     neutral = list(simulate(replace(design, preference=0.5), n, seed + 1))
@@ -76,6 +76,11 @@ def plan(design: Design, margin: float = MARGIN, *, runs: int | None = None, see
     )
     half = np.full(n, 0.5)
     return Plan(design, n, _precision(error, like[0], like[1], half, margin), items, reason)
+
+
+def usual_runs(design: Design) -> int:
+    """How many studies are simulated where nobody says: as many as the votes in all allow."""
+    return int(np.clip(VOTES_IN_ALL / design.votes, FEWEST_RUNS, MOST_RUNS))
 
 
 def alternatives(design: Design) -> dict[str, Design | None]:

@@ -284,6 +284,27 @@ def test_an_answer_given_offline_is_kept_and_sent_when_the_network_is_back(visit
     assert [vote.choice for vote in Vote.objects.all()] == ["right"]
 
 
+def test_an_answer_that_the_site_can_not_take_is_kept_and_sent_again(visit):
+    page = start(visit(published(2)))
+    ready(page, 1, 2)
+    refused = []
+
+    def fail_twice(route):
+        if len(refused) < 2:
+            refused.append(route)
+            route.fulfill(status=500, body="")
+        else:
+            route.continue_()
+
+    page.route("**/vote/*/", fail_twice)
+    page.keyboard.press("ArrowRight")
+    said = "The site does not answer just now. Your answer is kept and will be sent."
+    expect(page.locator("#trouble")).to_have_text(said)
+
+    ready(page, 2, 2)
+    assert [vote.choice for vote in Vote.objects.all()] == ["right"]
+
+
 def test_an_answer_whose_reply_was_lost_is_stored_once(visit):
     page = start(visit(published(2)))
     ready(page, 1, 2)

@@ -121,6 +121,17 @@ def fetch(address: str, patience: float = 60) -> str:
             time.sleep(0.2)
 
 
+def in_a_shell(folder: Path, demo: Demo, command: str) -> str:
+    """What a command of manage.py says about the demo, given as the demo tells it."""
+    before = demo.says(r"Commands: +(\. \S+env);")[1]
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        ["sh", "-c", f"{before}; {sys.executable} manage.py {command}"],
+        cwd=ROOT, env=bare, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
 @pytest.mark.faults
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_it_works_and_outlives_a_kill(folder, port):
@@ -136,6 +147,8 @@ def test_it_works_and_outlives_a_kill(folder, port):
     assert stat.S_IMODE((folder / "password").stat().st_mode) == 0o600
     pictures = sorted((folder / "images").rglob("*.png"))
     assert pictures
+    assert in_a_shell(folder, demo, "verify_votes demo") == "0 votes, all in order\n"
+    assert stat.S_IMODE((folder / "env").stat().st_mode) == 0o600
 
     demo.end(signal.SIGKILL)
     assert nothing_runs(folder), processes_of(folder)

@@ -31,6 +31,8 @@ def main() -> None:
         "DJANGO_SETTINGS_MODULE": "evalsite.settings",
         "LOG_LEVEL": "ERROR",
     }
+    for name in ("DATABASE_URL", "REDIS_URL"):  # servers of its own, to be killed
+        os.environ.pop(name, None)
     services = embedded.start(folder)
     try:
         os.environ |= services.environment()
@@ -58,7 +60,10 @@ def _vote(people: int, kills: int, services: embedded.Services, folder: Path) ->
     study = published(PAIRS, people=people)
     links = recruitment.make_links(study, people, Mode.BOT)
     port = free_port()
-    web = processes.spawn(processes.here(processes.web(f"127.0.0.1:{port}")), log=folder / "web.log")
+    pooled = os.environ | {"DATABASE_POOL": "16"}  # as on a server
+    web = processes.spawn(
+        processes.here(processes.web(f"127.0.0.1:{port}")), log=folder / "web.log", env=pooled
+    )
     # A person's own look into the database would die with it: these choose without.
     bots.Browser = Stubborn  # type: ignore[misc]
     bots.Bot._choice = lambda self, action, ties: self.rng.choice(["left", "right", "tie"])  # type: ignore[method-assign]

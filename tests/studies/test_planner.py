@@ -30,7 +30,7 @@ def test_it_works(admin_client):
 
     assert "<strong>18</strong> trials for each person, about <strong>2 min</strong>; 594 answers" in page
     assert "33 people × 6 of 12 pairs" in page
-    found = planning.plan(Design(33, 6, 12, 0.6), runs=300).items_like_these
+    found = planning.plan(Design(33, 6, 12, 0.6)).items_like_these  # as `manage.py plan` has it
     assert f"<td>{100 * found.se:.1f} %</td><td>{100 * found.power:.0f} %</td>" in page
     assert "with 66 people" in page
     assert "with 24 pairs" in page
@@ -83,3 +83,11 @@ def test_who_may_not_make_studies_gets_none(client, django_user_model):
     client.force_login(django_user_model.objects.create_user("nobody", is_staff=True))
 
     assert client.get(ADDRESS).status_code == 403
+
+
+def test_more_of_anything_is_shown_to_be_no_worse(admin_client):
+    page = said(admin_client, people=33, block=block(experiment(25), 25))
+
+    errors = [float(value) for value in re.findall(r"<td>([0-9.]+) %</td><td>", page)]
+    assert len(errors) == 3
+    assert errors[0] > errors[1] > errors[2]
