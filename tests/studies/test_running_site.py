@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def web(django_db_setup, django_db_blocker, tmp_path_factory):
     with (
         django_db_blocker.unblock(),
-        site(tmp_path_factory.mktemp("site"), "web", PGAPPNAME="web") as running,
+        site(tmp_path_factory.mktemp("site"), "web", PGAPPNAME="web", DATABASE_POOL="16") as running,
     ):
         yield running
 
