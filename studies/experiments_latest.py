@@ -6,24 +6,20 @@ was computed last, with its time. Figures are drawn when they are looked at.
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Max, Q
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from generation.models import Chunk, Experiment
-from studies import experiments, experiments_figures
+from studies import asking, experiments, experiments_figures
 from studies.experiments_figures import Planned
 from studies.models import Analysis
 
-log = logging.getLogger(__name__)
 SMALL = 100_000  # pairs × metrics that are analysed while the page is asked for
-PATIENCE = timedelta(minutes=2)  # after which a silent worker is asked again
 SCHEMA = 1  # of the stored document; another number has it computed again
 _MARKS = """
     SELECT count(*), md5(string_agg(concat_ws(',', id, excluded <> '', flags), ';' ORDER BY id)
@@ -87,18 +83,10 @@ def refresh(experiment: Experiment) -> Analysis:
 
 
 def _ask(experiment: Experiment) -> None:
-    """Ask a worker once; again only when it stayed silent for long."""
     from studies.tasks import analyse_experiment
 
     Analysis.objects.get_or_create(experiment=experiment)
-    now = timezone.now()
-    silent = Q(asked_at=None) | Q(asked_at__lt=now - PATIENCE)
-    if Analysis.objects.filter(silent, experiment=experiment).update(asked_at=now):
-        try:
-            analyse_experiment.apply_async(args=[experiment.pk], retry=False)
-        except OperationalError as error:
-            Analysis.objects.filter(experiment=experiment).update(asked_at=None)
-            log.warning("The broker can't be reached (%s); the analysis is asked for again later.", error)
+    asking.ask(Analysis.objects.filter(experiment=experiment), analyse_experiment, experiment.pk)
 
 
 def _standing(experiment: Experiment) -> tuple[str, int]:

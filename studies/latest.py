@@ -6,25 +6,21 @@ computed last, with its time.
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Max, Q, Sum
+from django.db.models import Count, Max, Sum
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from generation.models import Chunk
-from studies import figures, methods, results
+from studies import asking, figures, methods, results
 from studies.export import Blind
 from studies.figures import Figure
 from studies.models import Result, Study
 from studies.snapshot import snapshot
 
-log = logging.getLogger(__name__)
 SMALL = 20_000  # votes that are analysed while the page is asked for
-PATIENCE = timedelta(minutes=2)  # after which a silent worker is asked again
 SCHEMA = 2  # of the stored document and figures; another number has them computed again
 
 
@@ -93,18 +89,10 @@ def refresh(study: Study) -> Result:
 
 
 def _ask(study: Study) -> None:
-    """Ask a worker once; again only when it stayed silent for long."""
     from studies.tasks import compute_results
 
     Result.objects.get_or_create(study=study)
-    now = timezone.now()
-    silent = Q(asked_at=None) | Q(asked_at__lt=now - PATIENCE)
-    if Result.objects.filter(silent, study=study).update(asked_at=now):
-        try:
-            compute_results.apply_async(args=[study.pk], retry=False)
-        except OperationalError as error:
-            Result.objects.filter(study=study).update(asked_at=None)
-            log.warning("The broker can't be reached (%s); the results are asked for again later.", error)
+    asking.ask(Result.objects.filter(study=study), compute_results, study.pk)
 
 
 def _standing(study: Study) -> tuple[str, int]:

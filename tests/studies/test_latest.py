@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from studies import export, latest, protocol, results, tasks
+from studies import asking, export, latest, protocol, results, tasks
 from studies.models import Participant, Result, Study
 from tests.studies.factories import Person, published
 
@@ -83,7 +83,7 @@ def test_a_large_study_shows_its_last_results_while_newer_ones_are_computed(stud
 
 def test_a_worker_that_stays_silent_is_asked_again(study, asked):
     latest.of(study)
-    Result.objects.update(asked_at=timezone.now() - latest.PATIENCE - timedelta(seconds=1))
+    Result.objects.update(asked_at=timezone.now() - asking.PATIENCE - timedelta(seconds=1))
 
     latest.of(study)
 
