@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from generation import __version__, conditions, presets
 from generation.models import Experiment, ImageModel, Pair, Score
+from studies.results import UNITS
 from studies.snapshot import snapshot
 from studies.statistics import scores_analysis
 from studies.statistics.clusters import Codes
+from studies.statistics.scores import BEYOND
 from studies.statistics.scores_analysis import Condition, Cube, Metric, Model, Scored
 
-SHARED = {ImageModel.Takes.LABELS: "class", ImageModel.Takes.PROMPTS: "prompt"}
-BEYOND = 1e100  # no metric's value; its square would not be a number any more
 _OF_IMAGES = """
     SELECT score.version, score.weights, count(*),
         string_agg(concat_ws(',', image.item_id, image.condition_id, image.steps, score.value), ',')
@@ -102,7 +102,7 @@ class _Places:
         self.steps = sorted(experiment.steps)
         self.seeds = (min((row[4] for row in rows), default=0), max((row[4] for row in rows), default=0))
         models = ImageModel.objects.filter(items__experiment=experiment).distinct().order_by("name")
-        self.models = [Model(m.name, SHARED.get(cast(ImageModel.Takes, m.takes), "seed")) for m in models]
+        self.models = [Model(m.name, UNITS.get(cast(ImageModel.Takes, m.takes), "seed")) for m in models]
         of_model = {model.pk: place for place, model in enumerate(models)}
         subjects: dict[tuple[int | None, str], int] = {}
         self.model = np.array([of_model[model] for _, model, *_ in rows], np.int64)

@@ -9,7 +9,7 @@ from studies import experiments_figures as figures
 from studies import experiments_wording as wording
 from studies.figures import Figure
 from studies.report import Section, Table
-from studies.wording import many, p
+from studies.wording import listed, many, p, thin
 
 Found = Mapping[str, Any]
 MOST_SENTENCES = 8  # comparisons that are told one by one; more are told metric by metric
@@ -23,13 +23,13 @@ def lead(found: Found) -> str:
     """What was compared, in one sentence."""
     treatments = [c["name"] for c in found["conditions"][1:]]
     base = wording.called(found["conditions"][0]["name"]) if found["conditions"] else "the baseline"
-    models = wording.listed([m["name"] for m in found["models"]])
+    models = listed([m["name"] for m in found["models"]])
     counts = found["counts"]
     return (
-        f"{wording.listed(treatments)} against {base} at N = "
-        f"{wording.listed([str(n) for n in found['steps']])} on {many(counts['items'], 'item')} of {models}: "
+        f"{listed(treatments)} against {base} at N = "
+        f"{listed([str(n) for n in found['steps']])} on {many(counts['items'], 'item')} of {models}: "
         f"{many(counts['kept'], 'pair')} of pictures, "
-        f"{wording.thin(counts['excluded'])} left out."
+        f"{thin(counts['excluded'])} left out."
     )
 
 
@@ -60,7 +60,7 @@ def _compared(found: Found) -> Section:
     counts, about = found["counts"], found["experiment"]
     first, last = about["seeds"]
     facts = [
-        ("Models", wording.listed([m["name"] for m in found["models"]])),
+        ("Models", listed([m["name"] for m in found["models"]])),
         ("Items", many(counts["items"], "item")),
         ("Seeds", str(first) if first == last else f"{first} to {last}"),
         ("Steps N", ", ".join(map(str, found["steps"]))),
@@ -77,7 +77,7 @@ def _compared(found: Found) -> Section:
     if without := [name for name, metric in found["metrics"].items() if "unscored" in metric]:
         # Why, the experiment's page says; the reasons name folders of the machine.
         paragraphs.append(
-            f"Not computed, at least for some of the images: {wording.listed(without)}. Most often "
+            f"Not computed, at least for some of the images: {listed(without)}. Most often "
             "weights are missing: `python manage.py weights list`."
         )
     rows = [
@@ -131,7 +131,7 @@ def _findings(found: Found) -> Section:
         points = [said for e in own if e["reference"] for said in wording.equal_evaluations(e)]
         if without := [str(e["evaluations"]) for e in own if not e["reference"]]:
             points.append(
-                f"At {wording.listed(without)} evaluations the plain baseline was not made, so nothing is "
+                f"At {listed(without)} evaluations the plain baseline was not made, so nothing is "
                 "compared there."
             )
         parts.append(Section("At equal evaluations" + (f", {model}" if several else ""), points=points))
@@ -180,7 +180,7 @@ def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
                 p(m["holm_p"]),
                 wording.share(m["won"]),
                 p(m["wilcoxon_p"]),
-                wording.thin(m["difference"]["n_items"]),
+                thin(m["difference"]["n_items"]),
             )
             for name in dict.fromkeys(name for c in own for name in c["metrics"])
             for c in own
@@ -314,7 +314,7 @@ def _drift(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
                 "–" if point["rho"] is None else wording.value(point["rho"]),
                 wording.amount(point, signed=False),
                 wording.amount(beside[point["steps"]], signed=False),
-                wording.thin(point["n_items"]),
+                thin(point["n_items"]),
             )
             for point in drift["points"]
         ]
@@ -341,7 +341,7 @@ def _flags(found: Found) -> Section:
             f"{c['treatment']}, N = {c['steps']}",
             c["model"],
             *(wording.share(c["flags"][kind]) if kind in c["flags"] else "–" for kind in kinds),
-            wording.thin(c["n_pairs"]),
+            thin(c["n_pairs"]),
         )
         for c in comparisons
     ]
@@ -352,7 +352,7 @@ def _flags(found: Found) -> Section:
         "hundred of the baseline's pictures lies beyond each."
     )
     if own:
-        words += f" Set by hand: {wording.listed([f'{name} {limit:g}' for name, limit in own.items()])}."
+        words += f" Set by hand: {listed([f'{name} {limit:g}' for name, limit in own.items()])}."
     return Section(
         "Flags",
         [words],
@@ -373,7 +373,7 @@ def _reading(found: Found) -> Section:
             metric["span"],
             metric.get("version", "–"),
             _short(metric.get("weights", "")),
-            wording.thin(metric.get("n_scores", 0)),
+            thin(metric.get("n_scores", 0)),
         )
         for name, metric in found["metrics"].items()
     ]

@@ -5,7 +5,7 @@ from math import floor, log10
 from typing import Any
 
 from studies.statistics.decisions import ALPHA
-from studies.wording import THIN, many, p, percent, plural
+from studies.wording import listed, many, p, percent, plural
 
 SYMBOLS = {"rho": "ρ", "gamma": "γ", "offset": "δ", "processors": "P", "noise_scale": "η"}
 NAMES = {
@@ -222,13 +222,3 @@ def units(found: Found) -> str:
 def called(condition: str) -> str:
     """The baseline with its article; any other condition by its name."""
     return "the baseline" if condition == "baseline" else condition
-
-
-def listed(words: Sequence[str]) -> str:
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def thin(n: int) -> str:
-    return f"{n:,}".replace(",", THIN)

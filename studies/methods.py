@@ -5,7 +5,7 @@ Nothing here comes from the draft, which may have changed since; nothing tells w
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version as installed
 from typing import Any
@@ -15,7 +15,7 @@ from django.db.models import Max, Min
 from generation import __version__
 from studies import wording
 from studies.models import Mode, Study
-from studies.wording import many, people, percent
+from studies.wording import listed, many, people, percent
 
 Document = Mapping[str, Any]
 MOST_LISTED = 12  # comparisons that are named one by one
@@ -95,7 +95,7 @@ def _stimuli(document: Document, found: Mapping[str, Any]) -> str:
     ]
     models, steps = ({str(block[key]) for block in blocks} for key in ("model", "steps"))
     said = (
-        f"Stimuli. Pictures were made by {_and(sorted(models))} with {_and(sorted(steps, key=int))} "
+        f"Stimuli. Pictures were made by {listed(sorted(models))} with {listed(sorted(steps, key=int))} "
         f"denoising steps. Both pictures of a pair had {shared} in common and differed in the condition: "
         f"{'; '.join(_recipe(name, recipe) for name, recipe in recipes.items())}. "
     )
@@ -124,7 +124,7 @@ def _asked(document: Document) -> str:
     questions = [f"“{question['text']}”" for question in document["texts"]["questions"]]
     if len(questions) == 1:
         return f"the question was {questions[0]}"
-    return f"the questions, each in a pass of its own, were {_and(questions)}"
+    return f"the questions, each in a pass of its own, were {listed(questions)}"
 
 
 def _design(documents: Sequence[Document]) -> str:
@@ -158,7 +158,7 @@ def _design(documents: Sequence[Document]) -> str:
         f"{many(design['repeats'], 'repeated trial')} with sides swapped" if design["repeats"] else "",
     ]
     if any(extra):
-        said += f"These trials include {_and(filter(None, extra))}, none of which counts as a main trial. "
+        said += f"These trials include {listed(filter(None, extra))}, none of which counts as a main trial. "
     said += (
         "Within each person and comparison the treatment stood left as often as right, give or take one. "
         "Order and sides were drawn before anybody came, from a seed that the protocol keeps."
@@ -183,7 +183,7 @@ def _participants(study: Study, documents: Sequence[Document], found: Mapping[st
     said = (
         f"Participants. People were recruited {RECRUITED[documents[-1]['recruitment']['entry']]}; "
         f"{counts['wanted']} were planned. {_period(when['first'], when['last'])}, {people(came)} consented: "
-        f"{_and(f'{n} {what}' for n, what in fates if n)}."
+        f"{listed(f'{n} {what}' for n, what in fates if n)}."
     )
     if study.state != Study.State.CLOSED:
         said += f" The study was still {study.state} when this was written; the numbers are of that moment."
@@ -222,7 +222,7 @@ def _rule(rules: Mapping[str, Any]) -> str:
         if rules["max_missing_images"] is not None
         else "",
     ]
-    return _or(filter(None, said)) if any(said) else ""
+    return listed(filter(None, said), "or") if any(said) else ""
 
 
 def _frozen(study: Study, versions: Sequence[tuple[Any, Document]]) -> str:
@@ -241,11 +241,11 @@ def _frozen(study: Study, versions: Sequence[tuple[Any, Document]]) -> str:
         said += (
             f" Version {protocol.version} followed on {_day(protocol.published_at)} (SHA-256 "
             f"{protocol.sha256}); "
-            + (f"it changed {_and(differ)}." if differ else "it changed nothing but the seats' seed.")
+            + (f"it changed {listed(differ)}." if differ else "it changed nothing but the seats' seed.")
         )
         document = later
     if len(versions) > 1:
-        by_version = _and(f"{people(n)} under version {version}" for version, n in sorted(cast.items()))
+        by_version = listed(f"{people(n)} under version {version}" for version, n in sorted(cast.items()))
         together = ", which are taken together" if len(cast) > 1 else ""
         said += f" Votes were cast by {by_version}{together}; the margin is that of the last version."
     return said
@@ -283,10 +283,10 @@ def _analysis(document: Document, found: Mapping[str, Any]) -> str:
         f"its mean is the share. Every main trial's first vote counts, people who left before the end "
         f"included: {wording.counted(analysis['votes'])}. The shares speak of "
         f"{wording.ESTIMANDS[analysis['estimand']]}: standard errors are clustered by person and by "
-        f"{_and(units)} (Cameron, Gelbach and Miller 2011), intervals are Wilson's with the effective number "
-        "of votes and a t quantile (Korn and Graubard 1998), and p is two-sided against ½, adjusted by "
-        f"Holm's method over {many(analysis['family'], 'comparison')}. Shares count as equivalent where the "
-        f"90{wording.THIN}% interval lies within {low} to {high}. The primary comparison was "
+        f"{listed(units)} (Cameron, Gelbach and Miller 2011), intervals are Wilson's with the effective "
+        "number of votes and a t quantile (Korn and Graubard 1998), and p is two-sided against ½, adjusted "
+        f"by Holm's method over {many(analysis['family'], 'comparison')}. Shares count as equivalent where "
+        f"the 90{wording.THIN}% interval lies within {low} to {high}. The primary comparison was "
         f"{_primary(document)}."
     )
     if any(len(block["bradley_terry"]["names"]) > 2 for block in blocks):
@@ -334,12 +334,3 @@ def _period(first: datetime, last: datetime) -> str:
 
 def _day(at: datetime) -> str:
     return f"{at.day} {at:%B %Y}"
-
-
-def _and(parts: Iterable[str], word: str = "and") -> str:
-    *most, last = parts
-    return f"{', '.join(most)} {word} {last}" if most else last
-
-
-def _or(parts: Iterable[str]) -> str:
-    return _and(parts, "or")

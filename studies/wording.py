@@ -1,6 +1,6 @@
 """What the figures of a study say, in words: verdicts, captions, reasons, for pages and reports alike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from studies.statistics.decisions import Verdict
@@ -25,9 +25,20 @@ def plural(unit: str) -> str:
     return unit + ("es" if unit.endswith("s") else "s")
 
 
+def listed(words: Iterable[str], word: str = "and") -> str:
+    """`a, b and c`; empty for none."""
+    *most, last = list(words) or [""]
+    return f"{', '.join(most)} {word} {last}" if most else last
+
+
+def thin(n: int) -> str:
+    """A number with thin spaces between thousands."""
+    return f"{n:,}".replace(",", THIN)
+
+
 def many(n: int, one: str, more: str = "") -> str:
     """A number with its noun; thin spaces between thousands."""
-    return f"{n:,}".replace(",", THIN) + " " + (one if n == 1 else more or plural(one))
+    return thin(n) + " " + (one if n == 1 else more or plural(one))
 
 
 def people(n: int) -> str:

@@ -16,7 +16,6 @@ from studies.statistics.intervals import Preference
 from studies.statistics.votes import Votes
 
 NO_DIRECTION = "none"
-BEYOND = 1e100  # no metric's value; its square would not be a number any more
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def beside(
         for metric, (_, against) in results.items()
     }
     found["pairs"] = {
-        metric: _mean(scores.clustered_mean(values.of, judged.unit[values.items]))
+        metric: scores.clustered_mean(values.of, judged.unit[values.items]).plain("pairs")
         for metric, values in of_pairs.items()
     }
     return found
@@ -98,7 +97,7 @@ class _Judged:
         """Of the judged items, in the order of their codes; values that are no score are left out."""
         codes = np.array([self.code.get(item, -1) for item in scored.items], np.int64)
         sides = [scored.first] if scored.second is None else [scored.first, scored.second]
-        there = (codes >= 0) & np.logical_and.reduce([np.abs(side) < BEYOND for side in sides])
+        there = (codes >= 0) & np.logical_and.reduce([np.abs(side) < scores.BEYOND for side in sides])
         value = scored.first if scored.second is None else scored.second - scored.first
         order = np.argsort(codes[there], kind="stable")
         return _Values(codes[there][order], value[there][order], scored.meaning)
@@ -127,7 +126,7 @@ def _against(
         "read_as_better": "lower" if meaning.better == "lower" else "higher",
         "agreement": _share(agreement.metric),
         "ceiling": _share(agreement.ceiling),
-        "tau": _reasoned(
+        "tau": scores.reasoned(
             {"value": rank.tau, "low": rank.low, "high": rank.high, "n_items": rank.n_items}, rank.reason
         ),
         "ties": {
@@ -140,31 +139,9 @@ def _against(
 
 
 def _shown(meaning: Meaning, result: scores.MetricResult) -> dict[str, Any]:
-    return {
-        "words": meaning.words,
-        "better": meaning.better,
-        "difference": _mean(result.difference),
-        "won": _reasoned(
-            {"share": result.won, "low": result.won_low, "high": result.won_high, "p": result.won_p},
-            None if result.won_p is not None else result.reason or result.difference.reason,
-        ),
-        "wilcoxon_p": result.wilcoxon_p,
-        "holm_p": result.holm_p,
-    } | ({"reason": why} if (why := result.reason or result.difference.reason) else {})
-
-
-def _mean(found: scores.Mean) -> dict[str, Any]:
-    values = {
-        "mean": found.mean, "low": found.low, "high": found.high, "p": found.p, "n_pairs": found.n,
-        "n_clusters": found.n_clusters,
-    }  # fmt: skip
-    return _reasoned(values, found.reason)
+    return {"words": meaning.words, "better": meaning.better} | result.plain("pairs")
 
 
 def _share(found: Preference) -> dict[str, Any]:
     values = {"share": found.share, "low": found.low, "high": found.high, "n_votes": found.n_votes}
-    return _reasoned(values, found.reason)
-
-
-def _reasoned(values: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    return values | {"reason": reason} if reason else values
+    return scores.reasoned(values, found.reason)

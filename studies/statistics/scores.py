@@ -5,6 +5,7 @@ Pairs of one prompt or label are correlated, so prompts are the sampled units wh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,12 @@ from studies.statistics.decisions import holm
 from studies.statistics.intervals import Labels, t_quantile, two_sided, wilson
 
 _NO_VARIANCE = 1e-14
+BEYOND = 1e100  # no metric's value; its square would not be a number any more
+
+
+def reasoned(values: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    """Plain values, with the reason beside them where some could not be computed."""
+    return values | {"reason": reason} if reason else values
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,14 @@ class Mean:
     n: int = 0
     n_clusters: int = 0
     reason: str | None = None
+
+    def plain(self, counted: str) -> dict[str, Any]:
+        """With stable keys; counted: what the values are of, such as pairs."""
+        values = {
+            "mean": self.mean, "low": self.low, "high": self.high, "p": self.p, f"n_{counted}": self.n,
+            "n_clusters": self.n_clusters,
+        }  # fmt: skip
+        return reasoned(values, self.reason)
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,18 @@ class MetricResult:
     wilcoxon_p: float | None
     holm_p: float | None = None
     reason: str | None = None
+
+    def plain(self, counted: str) -> dict[str, Any]:
+        """With stable keys; counted: what the differences are of, such as pairs."""
+        why = self.reason or self.difference.reason
+        won = {"share": self.won, "low": self.won_low, "high": self.won_high, "p": self.won_p}
+        values = {
+            "difference": self.difference.plain(counted),
+            "won": reasoned(won, why if self.won_p is None else None),
+            "wilcoxon_p": self.wilcoxon_p,
+            "holm_p": self.holm_p,
+        }
+        return reasoned(values, why)
 
 
 def clustered_mean(values: ArrayLike, cluster: Labels | None = None, *, level: float = 0.95) -> Mean:

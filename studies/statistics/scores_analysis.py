@@ -190,8 +190,8 @@ def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
         "n_pairs": int(kept.sum()),
         "n_excluded": int((made & ~kept).sum()),
         "unit": part.unit,
-        "metrics": {name: beside[name] | result_as_plain(adjusted[name]) for name in adjusted},
-        "pairs": {name: mean_as_plain(found) for name, found in _of_pairs(part, c, s)},
+        "metrics": {name: beside[name] | adjusted[name].plain("items") for name in adjusted},
+        "pairs": {name: found.plain("items") for name, found in _of_pairs(part, c, s)},
         "flags": _flags(part, c, s),
     }
 
@@ -200,7 +200,7 @@ def _these_units(part: _Part, d: Array, clusters: Codes) -> dict[str, Any] | Non
     """The interval that takes these prompts or labels as given; None where each item is its own unit."""
     if part.n_units == len(part.items):
         return None
-    return mean_as_plain(scores.stratified_mean(d, clusters))
+    return scores.stratified_mean(d, clusters).plain("items")
 
 
 def _of_pairs(part: _Part, c: int, s: int) -> Iterator[tuple[str, scores.Mean]]:
@@ -225,7 +225,7 @@ def _flags(part: _Part, c: int, s: int) -> dict[str, Any]:
 def _flagged(raised: Mask, clusters: Codes) -> dict[str, Any]:
     found = scores.clustered_share(raised.astype(np.float64), clusters)
     plain = {"n": int(raised.sum()), "share": found.share, "low": found.low, "high": found.high}
-    return _reasoned(plain, found.reason)
+    return scores.reasoned(plain, found.reason)
 
 
 def _levels(part: _Part, s: int) -> dict[str, Any]:
@@ -238,8 +238,8 @@ def _levels(part: _Part, s: int) -> dict[str, Any]:
             values = part.image(name, c, s)
             there = ~np.isnan(values)
             if there.any():
-                of_each[condition.name] = mean_as_plain(
-                    scores.clustered_mean(values[there], part.clusters[there])
+                of_each[condition.name] = scores.clustered_mean(values[there], part.clusters[there]).plain(
+                    "items"
                 )
         if len(of_each) > 1:
             found[name] = of_each
@@ -298,7 +298,7 @@ def _at_cost(part: _Part, cost: int, cells: Sequence[tuple[int, int]]) -> dict[s
             {"condition": data.conditions[c].name, "steps": data.steps[s]}
             | {
                 "metrics": {
-                    name: {"better": data.metrics[name].better} | result_as_plain(result)
+                    name: {"better": data.metrics[name].better} | result.plain("items")
                     for name, result in scores.metrics(results).items()
                 }
             }
@@ -391,14 +391,14 @@ def _swept(part: _Part, metric: Metric, parameter: str, family: Sequence[int], s
         "steps": data.steps[s],
         "cells": [
             {"value": data.conditions[c].recipe[parameter], "condition": data.conditions[c].name}
-            | mean_as_plain(means[c])
+            | means[c].plain("items")
             | {"holm_p": adjusted[c]}
             for c in means
         ],
         "best": None
         if best is None
         else {"value": data.conditions[best].recipe[parameter], "condition": data.conditions[best].name}
-        | mean_as_plain(means[best])
+        | means[best].plain("items")
         | {"gains": best in gains},
         "as_good": [] if best is None else _as_good(part, metric, parameter, list(means), best, s),
         "gains": [data.conditions[c].recipe[parameter] for c in gains],
@@ -447,7 +447,7 @@ def _drift(part: _Part) -> dict[str, Any] | None:
                     "steps": data.steps[s],
                     "treatment": data.conditions[c].name,
                     "rho": recipe.get("rho"),
-                    **mean_as_plain(of),
+                    **of.plain("items"),
                 }
             )
     if not points:
@@ -466,33 +466,7 @@ def _yardstick(part: _Part, s: int) -> dict[str, Any]:
         part.image(YARDSTICK, 0, s) if YARDSTICK in part.data.images else np.full(len(part.items), np.nan)
     )
     there = ~np.isnan(values)
-    found = mean_as_plain(scores.clustered_mean(values[there], part.clusters[there]))
+    found = scores.clustered_mean(values[there], part.clusters[there]).plain("items")
     if not there.any():
         found["reason"] = "no two seeds of one label or prompt were scored by seed_similarity"
     return {"steps": part.data.steps[s]} | found
-
-
-def result_as_plain(result: scores.MetricResult) -> dict[str, Any]:
-    """A metric's result with stable keys."""
-    won = {"share": result.won, "low": result.won_low, "high": result.won_high, "p": result.won_p}
-    return {
-        "difference": mean_as_plain(result.difference),
-        "won": _reasoned(
-            won, None if result.won_p is not None else result.reason or result.difference.reason
-        ),
-        "wilcoxon_p": result.wilcoxon_p,
-        "holm_p": result.holm_p,
-    } | ({"reason": why} if (why := result.reason or result.difference.reason) else {})
-
-
-def mean_as_plain(found: scores.Mean) -> dict[str, Any]:
-    """A mean with stable keys."""
-    values = {
-        "mean": found.mean, "low": found.low, "high": found.high, "p": found.p, "n_items": found.n,
-        "n_clusters": found.n_clusters,
-    }  # fmt: skip
-    return _reasoned(values, found.reason)
-
-
-def _reasoned(values: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    return values | {"reason": reason} if reason else values
