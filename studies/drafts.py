@@ -73,6 +73,9 @@ def create(
     return study
 
 
+WHOLE = "all"  # every comparison of an experiment, in the place of one in the value of a form
+
+
 class NotPublishable(Exception):
     """What stands in the way, one sentence for each thing."""
 
@@ -110,6 +113,19 @@ def cells(experiment: Experiment, *, without_flagged: bool = False) -> list[Cell
         .order_by("item__model__name", "steps", "treatment__condition__position")
     )  # fmt: skip
     return [Cell(*row) for row in found]
+
+
+def chosen(experiment: Experiment, made: Sequence[Cell], token: str) -> list[Cell]:
+    """Those of an experiment's cells that a value of the form stands for: one, or all of them.
+
+    token: `experiment:model:steps:treatment`, or `experiment:all`.
+    """
+    whole = f"{experiment.pk}:{WHOLE}"
+    return [
+        cell
+        for cell in made
+        if token in (whole, f"{experiment.pk}:{cell.model}:{cell.steps}:{cell.treatment}")
+    ]
 
 
 def design_of(study: Study) -> seats.Design:

@@ -5,15 +5,16 @@ from typing import Any
 
 from django import forms
 from django.db.models import Count
+from django.utils.functional import cached_property
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from generation.models import Condition, Experiment, ImageModel, Pair
 from studies import drafts, languages
 from studies import form as person_form
+from studies.drafts import WHOLE
 from studies.models import Block, FormQuestion, Question, Study, Translation
 
 _GONE = "The pairs of this comparison are gone"
-WHOLE = "all"  # every comparison of an experiment
 TEXTS = {"consent": drafts.CONSENT, "instructions": drafts.INSTRUCTIONS, "debrief": drafts.DEBRIEF}
 MOST_EXPERIMENTS = 200  # offered, the newest first
 
@@ -43,7 +44,10 @@ class StudyForm(forms.ModelForm):
         return said
 
 
-def offers() -> list[tuple[str, list[tuple[str, str]]]]:
+Offers = list[tuple[str, list[tuple[str, str]]]]
+
+
+def offers() -> Offers:
     """What can be compared: by experiment, each model, number of steps and treatment that has pairs."""
     newest = list(Experiment.objects.order_by("-created").values_list("pk", "name")[:MOST_EXPERIMENTS])
     counted = (
@@ -84,14 +88,14 @@ class BlockForm(forms.ModelForm):
         fields = ["comparisons", "without_flagged"]
         widgets = {"comparisons": UnfoldAdminIntegerFieldWidget}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, offered: Offers, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.more: list[Block] = []
         self.chosen = 0  # pairs picked by hand
         block = self.instance
         field = self.fields["comparison"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "Choose what is compared"), *offers()]
+        field.choices = [("", "Choose what is compared"), *offered]
         if block.pk:
             field.initial = f"{block.experiment_id}:{block.model_id}:{block.steps}:{block.treatment_id}"
             if chosen := block.chosen.count():
@@ -106,7 +110,8 @@ class BlockForm(forms.ModelForm):
         if not (chosen := said.get("comparison")):
             return said
         experiment = Experiment.objects.get(pk=chosen.split(":")[0])
-        cells = chosen_cells(experiment, chosen, said.get("without_flagged", False))
+        made = drafts.cells(experiment, without_flagged=said.get("without_flagged", False))
+        cells = drafts.chosen(experiment, made, chosen)
         if not cells:
             gone = "All pairs of this comparison are flagged" if said.get("without_flagged") else _GONE
             self.add_error("comparison", f"{gone}: choose another.")
@@ -135,15 +140,6 @@ class BlockForm(forms.ModelForm):
         return block
 
 
-def chosen_cells(experiment: Experiment, chosen: str, without_flagged: bool) -> list[drafts.Cell]:
-    return [
-        cell
-        for cell in drafts.cells(experiment, without_flagged=without_flagged)
-        if chosen
-        in (f"{experiment.pk}:{WHOLE}", f"{experiment.pk}:{cell.model}:{cell.steps}:{cell.treatment}")
-    ]
-
-
 def _fill(block: Block, experiment: Experiment, cell: drafts.Cell) -> Block:
     block.experiment = experiment
     block.model = ImageModel.objects.get(pk=cell.model)
@@ -155,6 +151,13 @@ def _fill(block: Block, experiment: Experiment, cell: drafts.Cell) -> Block:
 
 class BlockFormSet(forms.BaseInlineFormSet):
     """At least one block, and none twice."""
+
+    @cached_property
+    def _offered(self) -> Offers:
+        return offers()  # the same for every row: counting all pairs takes long
+
+    def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
+        return super().get_form_kwargs(index) | {"offered": self._offered}
 
     def clean(self) -> None:
         super().clean()

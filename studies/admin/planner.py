@@ -10,7 +10,6 @@ from django.template.response import TemplateResponse
 
 from generation.models import Experiment
 from studies import drafts
-from studies.admin.forms import chosen_cells
 from studies.models import Study
 from studies.statistics import planning
 from studies.statistics.simulation import BadDesign, Design
@@ -84,6 +83,7 @@ def _option(words: str, design: Design) -> Option:
 
 def _blocks(said: QueryDict) -> list[tuple[int, int]]:
     """(comparisons of a person, pairs) of each comparison that is chosen on the form."""
+    made: dict[Experiment, list[drafts.Cell]] = {}  # the pairs of each are counted once
     found = []
     for asked in said.getlist("block")[:MOST_BLOCKS]:
         token, _, comparisons = asked.rpartition("*")
@@ -91,7 +91,9 @@ def _blocks(said: QueryDict) -> list[tuple[int, int]]:
             continue
         experiment = Experiment.objects.filter(pk=token.split(":")[0]).first()
         if experiment is not None:
-            cells = chosen_cells(experiment, token, without_flagged=False)
+            if experiment not in made:
+                made[experiment] = drafts.cells(experiment)
+            cells = drafts.chosen(experiment, made[experiment], token)
             found += [(int(comparisons), cell.pairs) for cell in cells if int(comparisons)]
     return found
 

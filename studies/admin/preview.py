@@ -77,7 +77,7 @@ def _shown(request: HttpRequest, walk: Walk, step: str) -> HttpResponse:
 
 def picture(study: Study, number: int, side: str) -> HttpResponse:
     """The copy that a side of a trial would show. Raises seats.NotEnoughPairs, Http404."""
-    trials = _seat(study)
+    trials = _seat(drafts.design_of(study))
     if number >= len(trials) or side not in ("left", "right"):
         raise Http404
     planned = trials[number]
@@ -123,9 +123,9 @@ def _walk(study: Study, language: str) -> Walk:
         [pair for block in design.blocks for pair in block.pairs]
     )
     said = pages.from_document(document.write(study, protocol, design, pairs, {}), language)
-    return Walk(study, language, said, _seat(study), list(said.questions.values()))
+    return Walk(study, language, said, _seat(design), list(said.questions.values()))
 
 
-def _seat(study: Study) -> list[seats.Planned]:
-    (trials,) = seats.draw(drafts.design_of(study), SEED, 1)
+def _seat(design: seats.Design) -> list[seats.Planned]:
+    (trials,) = seats.draw(design, SEED, 1)
     return trials
