@@ -45,10 +45,14 @@ class Output:
 
     def drift(self, other: Output) -> float:
         """RMS difference of the two outputs for the same initial noise, z and e, over the L directions."""
+        return float(self.minus(other).square().sum(1).mean().sqrt())
+
+    def minus(self, other: Output) -> Tensor:
+        """The coefficients' difference, (L, columns of the longer run); noise that only one has stays."""
         a, b = self.coefficients, other.coefficients
         columns = max(a.shape[1], b.shape[1])
         a, b = (torch.nn.functional.pad(c, (0, columns - c.shape[1])) for c in (a, b))
-        return float((a - b).square().sum(1).mean().sqrt())
+        return a - b
 
 
 def output_of(

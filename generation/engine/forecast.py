@@ -79,12 +79,7 @@ class Data:
         return float((spread * self.spectrum.count + shift * self.spectrum.mean_square).sum())
 
     def _drift(self, one: Output, other: Output) -> float:
-        columns = max(one.coefficients.shape[1], other.coefficients.shape[1])
-        a, b = (
-            torch.nn.functional.pad(each.coefficients, (0, columns - each.coefficients.shape[1]))
-            for each in (one, other)
-        )
-        difference = (a - b).square()
+        difference = one.minus(other).square()
         count = self.spectrum.count
         total = (difference[:, 1:].sum(1) * count + difference[:, 0] * self.spectrum.mean_square).sum()
         return float((total / count.sum()).sqrt())

@@ -85,13 +85,6 @@ def measure(images: Tensor) -> Spectrum:
     return _grouped(eigenvalues, count, square, bright, n, weight)
 
 
-def of_normal(eigenvalues: Tensor, mean: Tensor | None = None) -> Spectrum:
-    """The spectrum of N(μ, Σ) where both are known: eigenvalues (L,) and μ's coefficients (L,), else 0."""
-    lam = eigenvalues.double()
-    square = torch.zeros_like(lam) if mean is None else mean.double().square()
-    return Spectrum(lam, torch.ones_like(lam), square, torch.zeros_like(lam), 0, 0.0)
-
-
 def _ledoit_wolf(inner: Tensor, d: int) -> float:
     """The weight of the mean eigenvalue that minimises the expected squared error (their equation 14).
 

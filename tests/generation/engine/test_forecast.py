@@ -16,9 +16,12 @@ MEAN = torch.linspace(1, 0, 16).double()
 
 
 def data(lam=POWER_LAW, mean=None) -> forecast.Data:
-    return forecast.Data(
-        schedule_of(SCHEDULER), lambda steps: grid_of(SCHEDULER, steps), spectrum.of_normal(lam, mean)
-    )
+    """N(mean, lam), as if it had been measured."""
+    lam = lam.double()
+    nothing = torch.zeros_like(lam)
+    square = nothing if mean is None else mean.square()
+    measured = spectrum.Spectrum(lam, torch.ones_like(lam), square, nothing, 0, 0.0)
+    return forecast.Data(schedule_of(SCHEDULER), lambda steps: grid_of(SCHEDULER, steps), measured)
 
 
 def condition(steps=20, **more) -> Condition:
