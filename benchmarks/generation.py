@@ -11,18 +11,16 @@ is timed from one chunk's end to the next one's, so that loading the model is on
 import argparse
 import contextlib
 import os
-import secrets
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from evalsite import embedded, processes
+from benchmarks import million
+from evalsite import processes
 
 ROOT = Path(__file__).resolve().parents[1]
 CHUNK = 8  # items; what a plan takes where no rate was measured
@@ -38,32 +36,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("work", "pages"))
     said = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="evalsite-bench-"))
-    os.environ |= {
-        "SECRET_KEY": secrets.token_hex(32),
-        "EVALSITE_VAR": str(folder),
-        "DJANGO_SETTINGS_MODULE": "evalsite.settings",
-        "LOG_LEVEL": "ERROR",
-        "OMP_NUM_THREADS": "1",
-    }
-    services = embedded.start(folder)
-    try:
-        os.environ |= services.environment()
-        import django
-
-        django.setup()
+    with million.database() as folder:
         from django.core.management import call_command
 
-        call_command("migrate", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         if said.only != "pages":
             _work(said, folder)
         if said.only != "work":
             _pages(said.images)
-    finally:
-        services.stop()
-        shutil.rmtree(embedded.data_folder(folder).parent, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- work ----------------------------------------------------------------------------------------

@@ -25,8 +25,11 @@ METRICS = ("brightness", "contrast", "sharpness")
 
 
 @contextlib.contextmanager
-def database() -> Iterator[None]:
-    """Django on a PostgreSQL of its own, durable as in production, with its tables and no rows."""
+def database() -> Iterator[Path]:
+    """Django on servers of its own, PostgreSQL durable as in production, with its tables and no rows.
+
+    Gives the folder in which everything lies.
+    """
     folder = Path(tempfile.mkdtemp(prefix="evalsite-bench-"))
     os.environ |= {
         "SECRET_KEY": secrets.token_hex(32),
@@ -44,7 +47,7 @@ def database() -> Iterator[None]:
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        yield
+        yield folder
     finally:
         services.stop()
         shutil.rmtree(embedded.data_folder(folder).parent, ignore_errors=True)
