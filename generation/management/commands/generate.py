@@ -159,7 +159,8 @@ class Command(BaseCommand):
                     self.stderr.write(f"Note: {warning}")
                     said.add(warning)
         new = len(cells) - there
-        self.stdout.write(f"{len(cells)} pairs in {options['out']}: {new} made now, {there} were there.")
+        pairs = "1 pair" if len(cells) == 1 else f"{len(cells)} pairs"
+        self.stdout.write(f"{pairs} in {options['out']}: {new} made now, {there} were there.")
 
 
 def _allowed(parameter: str) -> str:
