@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.statistics import logit
-from studies.statistics.clusters import Array
+from studies.statistics.clusters import ROUNDING, Array
 from studies.statistics.pairs import (
     FIRST,
     SECOND,
@@ -143,15 +143,19 @@ def rank_ranges(
     k = len(ability)
     i, j = np.triu_indices(k, 1)
     difference = ability[i] - ability[j]
-    se = np.sqrt(np.maximum(covariance[i, i] + covariance[j, j] - 2 * covariance[i, j], 0))
-    known = se > 1e-12
+    spread = covariance[i, i] + covariance[j, j]
+    variance = spread - 2 * covariance[i, j]
+    known = variance > ROUNDING * spread.max(
+        initial=0
+    )  # without variance, nothing says how sure a difference is
+    se = np.sqrt(np.where(known, variance, 0))
     values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    draws = np.random.default_rng(seed).standard_normal((RANK_DRAWS, k)) @ root.T
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # symmetric, so the only one of its kind
+    draws = np.random.default_rng(seed).standard_normal((RANK_DRAWS, k)) @ root
     largest = np.zeros(RANK_DRAWS)
     for a, b, s in zip(i[known], j[known], se[known], strict=True):
         np.maximum(largest, np.abs(draws[:, a] - draws[:, b]) / s, out=largest)
-    sure = np.abs(difference) > np.quantile(largest, level) * se
+    sure = known & (np.abs(difference) > np.quantile(largest, level) * se)
     better = np.zeros((k, k), bool)  # better[a, b]: a is surely above b
     better[i, j], better[j, i] = sure & (difference > 0), sure & (difference < 0)
     return 1 + better.sum(axis=0), k - better.sum(axis=1)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
+ROUNDING = 1e-12  # a share of a variance below which what is left of it after a subtraction is rounding
+
 
 def codes(labels: Iterable[Hashable] | NDArray[Any]) -> tuple[Codes, int]:
     """Labels (n,) as dense codes 0 … G-1 (in order of the labels where they sort), and G."""
@@ -99,13 +101,18 @@ class TwoWay:
     @property
     def matrix(self) -> Array:
         """The matrix with its negative eigenvalues set to 0 (Cameron, Gelbach, Miller 2011, sec. 2.3)."""
-        return positive(self.both)
+        return positive(self.both, self.by_person + self.by_item)
 
 
-def positive(matrix: Array) -> Array:
-    """The symmetric matrix (k, k) with negative eigenvalues set to 0."""
+def positive(matrix: Array, terms: Array) -> Array:
+    """The symmetric matrix (k, k) with negative eigenvalues set to 0.
+
+    terms: what the matrix was subtracted from. Eigenvalues below its rounding are 0 too: where the parts
+    cancel, the order of the votes would else decide what is left.
+    """
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    return (vectors * np.maximum(values, 0)) @ vectors.T
+    rounding = ROUNDING * float(np.trace(terms))
+    return (vectors * np.where(values > rounding, values, 0)) @ vectors.T
 
 
 def two_way(scores: Array, person: Codes, item: Codes, n_people: int, n_items: int) -> TwoWay:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from studies.statistics import logit
-from studies.statistics.clusters import codes, two_way
+from studies.statistics.clusters import ROUNDING, codes, two_way
 from studies.statistics.intervals import Labels, t_quantile, two_sided
 from studies.statistics.pairs import separated
 
@@ -127,10 +127,12 @@ def equality(y: ArrayLike, model: Labels, person: Labels, item: Labels) -> Equal
     gap = differ @ shares
     # As a single variance is never taken below what one clustering gives, neither is this one: of the
     # three statistics the smallest stands. The two-way matrix alone errs at .11 where votes are independent.
+    middles = [differ @ v @ differ.T for v in (parts.matrix, parts.by_person, parts.by_item)]
+    least = ROUNDING * max(float(np.trace(middle)) for middle in middles)
     statistics = [
         float(gap @ np.linalg.solve(middle, gap)) / df[0]
-        for middle in (differ @ v @ differ.T for v in (parts.matrix, parts.by_person, parts.by_item))
-        if np.linalg.matrix_rank(middle, hermitian=True) == n_models - 1
+        for middle in middles
+        if np.linalg.eigvalsh(middle)[0] > least
     ]
     if not statistics:
         return Equality(found, None, None, reason="the votes of some models show no variance to test against")

@@ -47,7 +47,8 @@ class Fit:
 
 def sandwich(bread: Array, parts: TwoWay) -> Array:
     """H⁻¹ (M_person + M_item - M_cell) H⁻¹ with negative eigenvalues set to 0. (k, k)"""
-    return positive(bread @ (parts.person + parts.item - parts.cell) @ bread)
+    terms = bread @ (parts.person + parts.item) @ bread
+    return positive(terms - bread @ parts.cell @ bread, terms)
 
 
 def fit(design: Array, counts: Array, available: NDArray[np.bool_]) -> Fit:
