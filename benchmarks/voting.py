@@ -36,7 +36,6 @@ def main() -> None:
     os.environ |= {
         "SECRET_KEY": secrets.token_hex(32),
         "EVALSITE_VAR": str(folder),
-        "DATABASE_POOL": str(said.threads),
         "DJANGO_SETTINGS_MODULE": "evalsite.settings",
         "LOG_LEVEL": "ERROR",
     }

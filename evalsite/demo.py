@@ -58,14 +58,9 @@ class Child:
         self.process = self.launch()
 
 
-def of_the_site(name: str, command: list[str], how: signal.Signals = signal.SIGTERM, **env: str) -> Child:
+def of_the_site(name: str, command: list[str], how: signal.Signals = signal.SIGTERM) -> Child:
     log = FOLDER / f"{name}.log"
-    return Child(
-        name,
-        log,
-        lambda: processes.spawn(processes.here(command), log=log, env=os.environ | env),
-        how,
-    )
+    return Child(name, log, lambda: processes.spawn(processes.here(command), log=log), how)
 
 
 def of_a_server(server: embedded.Server) -> Child:
@@ -92,7 +87,7 @@ def main() -> int:
 def _run(port: int, services: embedded.Services) -> None:
     servers = [of_a_server(server) for server in services.servers]
     site = [
-        of_the_site("web", processes.web(f"127.0.0.1:{port}"), DATABASE_POOL="16"),
+        of_the_site("web", processes.web(f"127.0.0.1:{port}")),
         # SIGQUIT ends a worker at once: its chunk goes back and is made again, nothing is lost.
         of_the_site("worker", processes.worker(), signal.SIGQUIT),
         of_the_site("beat", processes.beat(str(FOLDER / "beat"))),

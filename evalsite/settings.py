@@ -23,7 +23,6 @@ S3_BUCKET = env.str("EVALSITE_S3_BUCKET", default="")  # keeps the images there 
 S3_ENDPOINT = env.str("EVALSITE_S3_ENDPOINT", default="")  # "" is Amazon's
 S3_REGION = env.str("EVALSITE_S3_REGION", default="")
 DATABASE_URL = env.str("DATABASE_URL", default="postgresql://localhost/evalsite")
-DATABASE_POOL = env.int("DATABASE_POOL", default=0)  # connections of a web process; 0: one a thread
 REDIS_URL = env.str("REDIS_URL", default="redis://localhost:6379/0")
 DEVICE = env.str("EVALSITE_DEVICE", default="")  # "" is CUDA where there is one, else the CPU
 LEASE_SECONDS = env.int("EVALSITE_LEASE_SECONDS", default=60)  # a silent worker loses its chunk after this
@@ -76,11 +75,10 @@ TEMPLATES = [
         },
     },
 ]
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
-if DATABASE_POOL:
-    # The threads of a web process share few connections and wait for one in turn.
-    pool = {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 20}
-    DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {"pool": pool}
+# Each thread keeps its connection; one that died with a restarted server is replaced before it is used.
+DATABASES = {
+    "default": env.db_url_config(DATABASE_URL) | {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True},
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

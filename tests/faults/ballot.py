@@ -60,10 +60,7 @@ def _vote(people: int, kills: int, services: embedded.Services, folder: Path) ->
     study = published(PAIRS, people=people)
     links = recruitment.make_links(study, people, Mode.BOT)
     port = free_port()
-    pooled = os.environ | {"DATABASE_POOL": "16"}  # as on a server
-    web = processes.spawn(
-        processes.here(processes.web(f"127.0.0.1:{port}")), log=folder / "web.log", env=pooled
-    )
+    web = processes.spawn(processes.here(processes.web(f"127.0.0.1:{port}")), log=folder / "web.log")
     # A person's own look into the database would die with it: these choose without.
     bots.Browser = Stubborn  # type: ignore[misc]
     bots.Bot._choice = lambda self, action, ties: self.rng.choice(["left", "right", "tie"])  # type: ignore[method-assign]

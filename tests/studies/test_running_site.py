@@ -78,6 +78,24 @@ def test_connections_to_the_database_cut_during_votes_lose_and_double_nothing(we
     all_in_order(study, 4, 12)
 
 
+def test_nobody_meets_a_connection_that_died_with_the_database(web):
+    study = published(2)
+
+    def look(_):
+        return bots.Browser(web.address).request("GET", f"/s/{study.slug}/")[0]
+
+    with ThreadPoolExecutor(16) as pool:  # several connections wait to be used again
+        assert set(pool.map(look, range(64))) == {200}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = 'web'"
+        )
+        assert cursor.rowcount > 0
+
+    assert [look(number) for number in range(40)] == [200] * 40
+
+
 def test_a_large_body_of_unknown_length_is_answered_with_a_page(web):
     study = published(2)
     parts = urlsplit(web.address)
