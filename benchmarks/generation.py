@@ -219,6 +219,13 @@ def _scores(cursor: Any) -> None:
         " SELECT id, 'drift', %s, '', random(), now() FROM generation_pair",
         [known["drift"].version],
     )
+    cursor.execute(
+        "INSERT INTO generation_gain (pair_id, metric, version, value)"
+        " SELECT pair.id, after.metric, after.version, after.value - before.value FROM generation_pair pair"
+        " JOIN generation_score after ON after.image_id = pair.treatment_id"
+        " JOIN generation_score before ON before.image_id = pair.baseline_id"
+        " AND (before.metric, before.version) = (after.metric, after.version)"
+    )
 
 
 if __name__ == "__main__":

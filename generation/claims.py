@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
+from generation import gains
 from generation.models import Chunk, Condition, Experiment, Image, Item, Pair, Score
 
 MOST_ATTEMPTS = 8
@@ -137,6 +138,7 @@ def record_scores(
         now_asked = Experiment.objects.select_for_update(no_key=True).get(pk=mine.experiment_id).metrics
         more = bool(asked) and not set(now_asked) <= set(asked)
         Score.objects.bulk_create(scores, ignore_conflicts=True)
+        gains.renew(mine)
         mine.scored_at = Now()
         _hand_on(mine, Chunk.Stage.SCORES if more else Chunk.Stage.DONE)
 

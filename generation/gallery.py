@@ -281,16 +281,11 @@ def with_score(pairs: QuerySet[Pair], chosen: str | None) -> QuerySet[Pair]:
     if (read := _read(chosen)) is None:
         return pairs
     name, side, _ = read
-    relations = {"pair": ["scores"], "gain": [f"{one}__scores" for one in SIDES]}.get(
-        side, [f"{side}__scores"]
-    )
-    for number, relation in enumerate(relations):
-        of_metric = Q(**{f"{relation}__metric": name, f"{relation}__version": METRICS[name].version})
-        pairs = pairs.annotate(**{f"score{number}": FilteredRelation(relation, condition=of_metric)})
-        pairs = pairs.filter(**{f"score{number}__isnull": False})  # an inner join can begin at the index
-    if side == "gain":
-        return pairs.annotate(by_score=F("score0__value") - F("score1__value"))
-    return pairs.annotate(by_score=F("score0__value"))
+    relation = {"pair": "scores", "gain": "gains"}.get(side, f"{side}__scores")
+    of_metric = Q(**{f"{relation}__metric": name, f"{relation}__version": METRICS[name].version})
+    pairs = pairs.annotate(score=FilteredRelation(relation, condition=of_metric))
+    pairs = pairs.filter(score__isnull=False)  # an inner join can begin at the index
+    return pairs.annotate(by_score=F("score__value"))
 
 
 def _experiments(request: HttpRequest) -> QuerySet[Experiment]:

@@ -283,3 +283,21 @@ class Score(models.Model):
     def meaning(metric: str) -> Metric | None:
         """What a metric's name means; None for a name that this version doesn't know."""
         return find(metric)
+
+
+class Gain(models.Model):
+    """The treatment's score minus the baseline's, of one metric on one pair; made by `gains.renew` only."""
+
+    pair = models.ForeignKey(Pair, models.CASCADE, related_name="gains")
+    metric = models.CharField(max_length=50)
+    version = models.CharField(max_length=80)  # of the formula
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["pair", "metric", "version"], name="gain_once_a_pair"),
+        ]
+        indexes = [models.Index(fields=["metric", "version", "value"], name="gain_order")]
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:+.4g}"

@@ -6,7 +6,7 @@ from django import forms
 from django.apps import apps
 from django.urls import reverse
 
-from generation import claims, sources
+from generation import claims, gains, sources
 from generation.models import Chunk, Experiment, ImageModel, Pair, Score
 from tests.generation.factories import experiment, flower_model, made
 
@@ -234,6 +234,7 @@ def with_scores(values):
         for image, score in ((pair.treatment, value), (pair.baseline, 0.5)):
             Score.objects.create(image=image, metric="brightness", version="1", value=score)
             Score.objects.create(image=image, metric="contrast", version="1", value=1 - score)
+    gains.renew(chunk)
     return asked
 
 

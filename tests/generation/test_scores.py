@@ -1,12 +1,15 @@
 """Scores of chunks: what is missing, what is taken over, what couldn't be computed, and flags."""
 
+from importlib import import_module
+
 import pytest
 import skimage.data
+from django.db import connection
 from django.urls import reverse
 
 from generation import claims, flagging, scores, tasks
 from generation.engine import png
-from generation.models import Chunk, Experiment, Image, Pair, Score
+from generation.models import Chunk, Experiment, Gain, Image, Pair, Score
 from generation.scoring import registry
 from generation.storage import keep
 from tests.generation.factories import experiment
@@ -263,3 +266,40 @@ class TestMoreMetricsOnThePage:
 
         assert "beauty is no metric" in page.text
         assert found.chunks.get().stage == Chunk.Stage.DONE
+
+
+def of_gains():
+    return {(gain.pair_id, gain.metric): gain.value for gain in Gain.objects.all()}
+
+
+def by_hand():
+    found = {}
+    for pair in Pair.objects.all():
+        before = dict(pair.baseline.scores.values_list("metric", "value"))
+        for metric, value in pair.treatment.scores.values_list("metric", "value"):
+            found[pair.pk, metric] = value - before[metric]
+    return found
+
+
+def test_gains_follow_the_scores():
+    found = scored(metrics=["brightness", "contrast", "drift"])
+    assert of_gains() == by_hand()
+    assert len(of_gains()) == 12
+
+    Score.objects.update(weights="others", value=7)
+    scores.add_metrics(found, ["sharpness"])
+    tasks.score_images()
+
+    assert of_gains() == by_hand()
+    assert len(of_gains()) == 18
+
+
+def test_an_old_site_gets_the_gains_of_its_scores():
+    scored(metrics=["brightness", "contrast"])
+    kept = of_gains()
+    Gain.objects.all().delete()
+
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("generation.migrations.0006_gains").OF_SCORES)
+
+    assert of_gains() == kept
