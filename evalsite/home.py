@@ -37,7 +37,7 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
     may_see_pictures = user.has_perm("generation.view_experiment")
     may_see_studies = access.may_make(user) or access.may_any(user, access.May.SEE)
     if may_see_studies:
-        studies = results.progress(access.seen_by(user))
+        studies = results.progress(access.open_to(user))
         running += _studies_under_way(studies)
         needed += _studies_to_decide(studies, access.may_any(user, access.May.PUBLISH))
         new += _studies_closed(studies)

@@ -108,22 +108,19 @@ def require(user: Somebody, study: Study, what: May) -> None:
         raise PermissionDenied(f"You may not {what} this study: ask its owner.")
 
 
-def seen_by(user: Somebody) -> QuerySet[Study]:
-    """The studies that somebody may see."""
+def open_to(user: Somebody, what: May = May.SEE) -> QuerySet[Study]:
+    """The studies to which somebody may do this."""
     if not user.is_authenticated or not user.is_active:
         return Study.objects.none()
     if user.is_superuser:
         return Study.objects.all()
-    return Study.objects.filter(Q(owner=user.pk) | Q(pk__in=_of_member(user)))
+    roles = [each.value for each, granted in RIGHTS.items() if what in granted]
+    return Study.objects.filter(Q(owner=user.pk) | Q(pk__in=_of_member(user).filter(role__in=roles)))
 
 
 def may_any(user: Somebody, what: May) -> bool:
-    """Whether there is a study that somebody may do this to."""
-    if not user.is_authenticated or not user.is_active:
-        return False
-    roles = [each.value for each, granted in RIGHTS.items() if what in granted]
-    owned = Study.objects.filter(owner=user.pk)
-    return user.is_superuser or owned.exists() or _of_member(user).filter(role__in=roles).exists()
+    """Whether there is a study to which somebody may do this."""
+    return (user.is_active and user.is_superuser) or open_to(user, what).exists()
 
 
 def may_all(user: Somebody, what: May) -> bool:

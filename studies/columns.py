@@ -317,6 +317,7 @@ PARTICIPANTS = Table(
         Column("form_at", Kind.TIME, "person.form_at", "when they answered the questions about them, UTC"),
         Column("started_at", Kind.TIME, "person.started_at", "when they had read the instructions, UTC"),
         Column("finished_at", Kind.TIME, "person.finished_at", "when the last vote was stored, UTC"),
+        Column("approved_at", Kind.TIME, "person.approved_at", "when a researcher approved them, UTC"),
         *OF_PROTOCOL,
     ),
     """

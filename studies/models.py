@@ -494,6 +494,7 @@ class Participant(models.Model):
     started_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    approved_at = models.DateTimeField(null=True)  # by a researcher, who pays then; no analysis looks at it
     code = models.CharField(max_length=40, blank=True)
     why = models.CharField(max_length=200, blank=True)  # the rule that excluded, as a sentence
     trials_count = models.PositiveSmallIntegerField(default=0)

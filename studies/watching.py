@@ -9,29 +9,18 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date
 from statistics import median
-from typing import Any
 
-from django.db.models import Aggregate, Count, FloatField, Max, Q, Sum
+from django.db.models import Count, Max, Q, Sum
 from django.db.models.functions import TruncDate
 
 from studies import results
 from studies.models import Kind, Mode, Participant, Study, Vote
+from studies.quantiles import Quantile
 
 STOPPED = (Participant.State.EXPIRED, Participant.State.WITHDRAWN)
 TAKEN = (*STOPPED, Participant.State.ACTIVE, Participant.State.FINISHED, Participant.State.EXCLUDED)
 MOST_ROWS = 25  # of the table of drop-out; longer studies get several trials a row
 DAYS = 14
-
-
-class Quantile(Aggregate):
-    """The value below which a share of the rows lies."""
-
-    function = "percentile_cont"
-    template = "%(function)s(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
-    output_field = FloatField()
-
-    def __init__(self, expression: str, share: float, **extra: Any) -> None:
-        super().__init__(expression, share=share, **extra)
 
 
 @dataclass(frozen=True)

@@ -50,4 +50,4 @@ class ReadOnly:
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request)  # type: ignore[misc]
-        return found.filter(study__in=access.seen_by(request.user))
+        return found.filter(study__in=access.open_to(request.user))

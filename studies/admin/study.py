@@ -204,7 +204,7 @@ class StudyAdmin(ModelAdmin):
 
     # --- the list ------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[Study]:
-        return results.progress(super().get_queryset(request).filter(pk__in=access.seen_by(request.user)))
+        return results.progress(super().get_queryset(request).filter(pk__in=access.open_to(request.user)))
 
     @display(description="State", label=COLOURS)
     def state_word(self, study: Study) -> str:

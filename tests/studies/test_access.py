@@ -249,7 +249,7 @@ def test_who_is_no_longer_active_has_no_access(users, study):
     users["superuser"].is_active = users[Role.READER].is_active = False
 
     assert access.role(users["superuser"], study) == access.role(users[Role.READER], study) == Role.NONE
-    assert not access.seen_by(users[Role.READER]).exists()
+    assert not access.open_to(users[Role.READER]).exists()
 
 
 class TestFiles:
