@@ -21,7 +21,10 @@ RIGHT = Q(trial__left__startswith="spoilt-", choice="right") | Q(
 
 
 def with_care(people: QuerySet[Participant]) -> QuerySet[Participant]:
-    """The people with `middle_ms` of answers, `catch_right`, `catch_all` and `missing` pictures or None."""
+    """The people with `middle_ms`, `catch_right`, `catch_all` and `missing` (pictures).
+
+    Each is None where there is no such vote; `middle_ms` also for who came without a script.
+    """
     own = Vote.objects.filter(participant=OuterRef("pk"), choice__isnull=False).order_by()
 
     def one(votes: QuerySet[Vote], what: Any, **field: Any) -> Subquery:
