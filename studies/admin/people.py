@@ -1,15 +1,16 @@
 """Participants in the admin: who came, what became of them, how carefully they answered, and approval."""
 
+import csv
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import EmptyFieldListFilter, RelatedOnlyFieldListFilter
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from studies import access, care
+from studies import access, care, columns
 from studies.access import May
 from studies.admin.rights import ReadOnly
 from studies.models import Participant
@@ -39,6 +40,7 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
         "flags",
         "finished_at",
         "approved_at",
+        "external_id",
         "code",
     ]
     list_filter = [
@@ -56,10 +58,13 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
     ]  # fmt: skip
     # The key of the cookie is nobody's business but the participant's.
     readonly_fields = fields
-    actions = ["approve", "take_back"]
+    actions = ["approve", "take_back", "ids"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Participant]:
         return care.with_care(super().get_queryset(request))
+
+    def has_know_permission(self, request: HttpRequest) -> bool:
+        return access.may_all(request.user, May.KNOW)
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return access.may_any(request.user, May.RUN)
@@ -71,6 +76,19 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
     @action(description="Take the approval back", permissions=["run"])
     def take_back(self, request: HttpRequest, queryset: QuerySet[Participant]) -> None:
         self._approve(request, queryset, approved=False)
+
+    @action(description="Ids and codes as CSV, for the recruiting site", permissions=["know"])
+    def ids(self, request: HttpRequest, queryset: QuerySet[Participant]) -> HttpResponse:
+        answer = HttpResponse(
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="ids.csv"'},
+        )
+        table = csv.writer(answer, lineterminator="\n")
+        table.writerow(["id", "code", "state", "approved", "study", "participant"])
+        for person in queryset:
+            row = [person.external_id, person.code, person.state, "yes" if person.approved_at else "no"]
+            table.writerow(map(columns.harmless, [*row, person.study.slug, person.pseudonym]))
+        return answer
 
     def _approve(self, request: HttpRequest, queryset: QuerySet[Participant], *, approved: bool) -> None:
         chosen = Participant.objects.filter(pk__in=queryset.values("pk"))

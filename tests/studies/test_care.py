@@ -106,3 +106,23 @@ def test_the_list_shows_what_to_look_at(admin_client):
     assert "1.23 s" in page
     assert "2 of 4 catch trials right" in page
     assert "8 times a picture did not arrive" in page
+
+
+@pytest.mark.parametrize(("role", "may"), [(Role.COLLABORATOR, True), (Role.READER, False)])
+def test_only_who_invites_people_gets_their_ids(client, django_user_model, role, may):
+    user = django_user_model.objects.create_user("someone", is_staff=True)
+    study = published(2, people=2, entry="prolific")
+    Member.objects.create(study=study, user=user, role=role)
+    people = [Person(study, f"?PROLIFIC_PID={name}").start().finish() for name in ("5f1a", "%3D1%2B1")]
+    care.approve(Participant.objects.filter(pk=people[0].row.pk))
+    client.force_login(user)
+
+    asked = {"action": "ids", "_selected_action": [person.row.pk for person in people]}
+    answer = client.post(reverse(LIST), asked)
+
+    rows = sorted(answer.content.decode().splitlines()[1:])
+    if may:
+        assert rows[0].startswith(f"'=1+1,{people[1].code},finished,no,{study.slug},p")
+        assert rows[1].startswith(f"5f1a,{people[0].code},finished,yes,{study.slug},p")
+    else:
+        assert b"5f1a" not in answer.content
