@@ -125,7 +125,7 @@ def _seconds(work: Callable[[], None], device: str) -> float:
 
 
 def _memory(folder: Path, count: int) -> None:
-    """The highest memory with few and with many pictures, each in a process of its own: 64², 12 KB decoded."""
+    """The highest memory with few and with many pictures, each in its own process: 64², 12 KB decoded."""
     _pictures(folder, 1, 64)
     for number in range(1, count):
         (folder / f"{number:06}.png").hardlink_to(folder / "000000.png")

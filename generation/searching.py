@@ -41,7 +41,8 @@ def search(
         raise ValueError(f"bounds {bounds}, {coarse} values of {budget}: nothing to search")
     tried: dict[float, float] = {}
 
-    def ask(value: float) -> float:
+    def ask(x: float) -> float:
+        value = float(x)  # Brent's method gives NumPy's
         if value not in tried:
             tried[value] = float(objective(value))
         return tried[value]

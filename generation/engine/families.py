@@ -178,6 +178,17 @@ class Model:
         """Images (B, 3, H, W), float32, 1 white and -1 black, not clamped, from x on the clean level."""
         return x
 
+    def space(self, images: Tensor) -> Tensor:
+        """What the sampler works on, (B, *shape), of images (B, 3, H, W), float32, 1 white and -1 black."""
+        return images if self.shape[0] == images.shape[1] else images.mean(1, keepdim=True)
+
+    def _encoded_by(self, coder: Any, images: Tensor) -> Tensor:
+        found = coder.encode(images.to(self.device, self.dtype))
+        # A VQ model says its latents, a VAE a distribution of them.
+        latents = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
+        scaled: Tensor = latents.float() * coder.config.scaling_factor
+        return scaled.cpu()
+
     def _decoded_by(self, decoder: Any, x: Tensor) -> Tensor:
         scaled = (x / decoder.config.scaling_factor).to(self.dtype)
         decoded: Tensor = decoder.decode(scaled, return_dict=False)[0]
@@ -250,6 +261,9 @@ class LDM(Model):
     def decode(self, x: Tensor) -> Tensor:
         return self._decoded_by(self.vqvae, x)
 
+    def space(self, images: Tensor) -> Tensor:
+        return self._encoded_by(self.vqvae, images)
+
 
 class DiT(Model):
     """`DiTPipeline`: a transformer on latents, guided by class labels."""
@@ -271,6 +285,9 @@ class DiT(Model):
 
     def decode(self, x: Tensor) -> Tensor:
         return self._decoded_by(self.vae, x)
+
+    def space(self, images: Tensor) -> Tensor:
+        return self._encoded_by(self.vae, images)
 
 
 class StableDiffusion(Model):
@@ -311,6 +328,9 @@ class StableDiffusion(Model):
 
     def decode(self, x: Tensor) -> Tensor:
         return self._decoded_by(self.vae, x)
+
+    def space(self, images: Tensor) -> Tensor:
+        return self._encoded_by(self.vae, images)
 
     def _read(self, prompts: list[str]) -> tuple[Tensor, tuple[str, ...]]:
         """(B, tokens, width) of the text encoder, and a warning for each prompt that it cuts."""

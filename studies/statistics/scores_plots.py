@@ -77,9 +77,23 @@ def lines(
         return as_svg(figure, title)
 
 
+def front(points: Sequence[tuple[str, float, Point]], *, xlabel: str, ylabel: str, title: str) -> str:
+    """One mark a thing: (name, x, y with its interval). What lies to the left and low is the front."""
+    with styled():
+        figure = Figure((WIDTH, 3.0), layout="constrained")
+        axes = figure.add_subplot()
+        for which, (name, x, point) in enumerate(points):
+            look = marked(which) | {"markerfacecolor": "none"} if which >= len(COLOURS) else marked(which)
+            axes.errorbar(x, point[0], yerr=_error(point), label=short(name), **look)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        figure.legend(fontsize=6, loc="outside lower center", ncols=2)
+        return as_svg(figure, title)
+
+
 def sweep_map(
     values: Sequence[str],
-    steps: Sequence[int],
+    steps: Sequence[object],
     cells: Mapping[tuple[int, int], float],
     *,
     best: Mapping[int, int],
@@ -87,8 +101,10 @@ def sweep_map(
     parameter: str,
     unit: str,
     title: str,
+    xlabel: str = "steps N",
+    signed: bool = True,
 ) -> str:
-    """A parameter's values × steps as a map of differences, each with its number.
+    """A parameter's values × steps, or another's values, as a map of numbers, `signed` where differences.
 
     cells: by (place of the value, place of the steps). best: the best value's place of each place of steps,
     framed. told: cells that differ from the baseline, their numbers with a star.
@@ -109,7 +125,7 @@ def sweep_map(
             axes.text(
                 column,
                 row,
-                f"{value:+.{places}f}{'*' if (row, column) in told else ''}",
+                f"{value:{'+' if signed else ''}.{places}f}{'*' if (row, column) in told else ''}",
                 ha="center",
                 va="center",
                 fontsize=6,
@@ -126,7 +142,7 @@ def sweep_map(
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.set_xlabel("steps N")
+        axes.set_xlabel(xlabel)
         axes.set_ylabel(parameter)
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.outline.set_visible(False)

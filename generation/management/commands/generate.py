@@ -17,10 +17,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from generation import conditions
+from generation import conditions, subjects
 from generation.conditions import Condition, NotAllowed, Range
 from generation.engine.folder import BadFolder, Folder
-from generation.sources import BadModel, describe, find_label
+from generation.sources import BadModel, describe
 
 if TYPE_CHECKING:
     from generation.engine.families import Item, Model
@@ -114,10 +114,8 @@ class Command(BaseCommand):
         source = describe(options["model"], options["revision"])
         # What a hub model takes is known when it is there.
         model = _load(options) if source.takes == "unknown" else None
-        subjects = _subjects(
-            options, *((model.takes, model.labels) if model else (source.takes, source.labels))
-        )
-        cells = _cells(seeds, subjects)
+        takes, labels = (model.takes, model.labels) if model else (source.takes, source.labels)
+        cells = _cells(seeds, subjects.of(options, takes, labels))
         model = model or _load(options)
         for condition in chosen.values():
             conditions.check_for(condition, model.T)
@@ -211,45 +209,14 @@ def _load(options: Mapping[str, Any]) -> Model:
     )
 
 
-def _subjects(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> list[dict[str, Any]]:
-    """What is drawn for every seed, as fields of an item. Raises NotAllowed."""
-    if takes != "labels" and options["labels"]:
-        raise NotAllowed("labels", " ".join(options["labels"]), f"none: the model takes {takes}")
-    for name in ("prompts", "negative_prompt"):
-        if takes != "prompts" and options[name]:
-            raise NotAllowed(name, options[name], f"none: the model takes {takes}")
-    if takes == "labels":
-        if not options["labels"]:
-            raise NotAllowed("labels", "(none)", f"one or more of {', '.join(list(labels.values())[:20])}")
-        return [{"label": find_label(labels, label)} for label in options["labels"]]
-    if takes == "prompts":
-        if not options["prompts"]:
-            raise NotAllowed("prompts", "(none)", "a file with one prompt a line")
-        prompts = _lines(Path(options["prompts"]))
-        return [{"prompt": prompt, "negative_prompt": options["negative_prompt"]} for prompt in prompts]
-    return [{}]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise NotAllowed(
-            "prompts", path, f"a text file in UTF-8 ({error.reason} at byte {error.start})"
-        ) from error
-    if not found:
-        raise NotAllowed("prompts", path, "a file with one prompt a line; it has none")
-    return found
-
-
-def _cells(seeds: Sequence[int], subjects: Sequence[Mapping[str, Any]]) -> list[Cell]:
+def _cells(seeds: Sequence[int], what: Sequence[Mapping[str, Any]]) -> list[Cell]:
     from generation.engine.families import Item
 
-    several = len(subjects) > 1
+    several = len(what) > 1
     return [
         Cell(f"{seed}_{n}" if several else f"{seed}", Item(seed=seed, **subject))
         for seed in seeds
-        for n, subject in enumerate(subjects)
+        for n, subject in enumerate(what)
     ]
 
 

@@ -179,6 +179,31 @@ def test_a_prompt_longer_than_the_encoder_takes_is_warned_of_and_recorded(loaded
     assert result.manifest["warnings"] == result.warnings
 
 
+@pytest.mark.parametrize(
+    ("build", "coder"),
+    [(pipelines.ldm, "vqvae"), (pipelines.dit, "vae"), (pipelines.stable_diffusion, "vae")],
+)
+def test_images_are_encoded_as_the_autoencoder_does_it(loaded, build, coder):
+    model = loaded(build)
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    own = getattr(model, coder)
+    with torch.inference_mode():
+        found = model.space(images)
+        said = own.encode(images)
+
+    latents = said.latents if coder == "vqvae" else said.latent_dist.mode()
+    assert torch.allclose(found, latents * own.config.scaling_factor)
+    assert found.shape[1] == model.shape[0]
+
+
+def test_images_of_a_pixel_model_are_what_it_samples(plain, loaded):
+    images = torch.rand(2, 3, 8, 8) * 2 - 1
+    grey = loaded(pipelines.ddpm, channels=1)
+
+    assert torch.equal(plain.space(images), images)
+    assert torch.allclose(grey.space(images)[:, 0], images.mean(1))
+
+
 def test_a_grey_image_becomes_rgb(loaded):
     model = loaded(pipelines.ddpm, channels=1)
 

@@ -1,0 +1,173 @@
+"""`manage.py tune`: which ρ for a model and a number of steps, and whether SE2P is worth its evaluations."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from argparse import ArgumentTypeError
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from generation import conditions, subjects
+from generation.conditions import NotAllowed
+from generation.engine.folder import BadFolder
+from generation.scoring.weights import Unavailable, Weights
+from generation.sources import BadModel, describe
+from studies import report
+
+if TYPE_CHECKING:
+    from evalsite.tune import Asked
+    from generation.engine.families import Model
+
+FOUND, REPORT, IMAGES = "tune.json", "report.html", "images"
+
+
+class Command(BaseCommand):
+    help = (
+        "Find the best ρ of SE2P for a model at each N, and judge it beside what else the same evaluations "
+        "buy. Needs no database. The same command goes on where it stopped."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add = parser.add_argument
+        add("--model", required=True, help="starter/NAME, a folder in diffusers' format, or a hub id")
+        add("--revision", default="", help="branch, tag or commit of a hub model")
+        add("--steps", type=_steps, default=[10, 20, 50, 100], metavar="N,…", help="(10,20,50,100)")
+        near = parser.add_mutually_exclusive_group()
+        near.add_argument("--reference", type=Path, metavar="DIR", help="images to be near to, of one size")
+        near.add_argument(
+            "--reference-steps",
+            type=int,
+            default=250,
+            metavar="N",
+            help="or draw them with so many steps (250)",
+        )
+        add("--references", type=int, default=256, help="how many are drawn (256)")
+        add("--offsets", type=_offsets, default=[1], metavar="D,…", help="δ to try, such as 1,5,step (1)")
+        add("--pilot", type=int, default=64, help="images a setting that choose (64)")
+        add("--tries", type=int, default=8, help="settings that each arm may try out (8)")
+        add("--judge", type=int, default=256, help="other images an arm that judge (256)")
+        add("--labels", nargs="+", metavar="L", help="classes by id or name; all of the model if not given")
+        add("--prompts", metavar="FILE", help="a text file with one prompt a line")
+        add("--negative-prompt", default="")
+        add("--guidance", type=float, help="scale of classifier-free guidance; 1 is none")
+        add("--device", default="", help="cuda where there is one, else cpu")
+        add("--dtype", default="float32", help=str(conditions.ALLOWED["dtype"]))
+        add(
+            "--out",
+            required=True,
+            type=Path,
+            metavar="DIR",
+            help="keeps the images, tune.json and report.html",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from evalsite.tune import OutOfRange, WrongReference
+        from generation.scoring.files import BadPicture
+
+        try:
+            self._tune(options)
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. The same command goes on from here.") from None
+        except (
+            NotAllowed, BadModel, BadFolder, BadPicture, OutOfRange, WrongReference, Unavailable,
+            ConnectionError, FloatingPointError, MemoryError,
+        ) as error:  # fmt: skip
+            raise CommandError(" ".join(str(error).split())) from error
+        except OSError as error:
+            raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from error
+
+    def _tune(self, options: Mapping[str, Any]) -> None:
+        from evalsite import tune, tune_report
+        from evalsite.drawing import Gallery
+
+        reference = None if options["reference"] is None else _pictures(options["reference"])
+        source = describe(options["model"], options["revision"])
+        model = _load(options) if source.takes == "unknown" else None
+        takes, labels = (model.takes, model.labels) if model else (source.takes, source.labels)
+        asked = _asked(options, takes, labels)
+        model = model or _load(options)
+        gallery = Gallery(model, options["out"] / IMAGES, guidance=options["guidance"], said=self._say)
+        tuner = tune.Tuner(gallery, asked, Weights(settings.WEIGHTS, clip=settings.CLIP), self._say)
+        found = tuner.run(reference)
+        parts = tune_report.sections(found, _command(options))
+        text = report.render(tune_report.title(found), parts, lead=tune_report.lead(found))
+        (options["out"] / FOUND).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (options["out"] / REPORT).write_text(text, "utf-8")
+        for line in parts[0].points:
+            self.stdout.write(line)
+        self.stdout.write(f"{options['out'] / REPORT} has it all.")
+
+    def _say(self, text: str) -> None:
+        self.stderr.write(text)
+
+
+def _command(options: Mapping[str, Any]) -> str:
+    """What repeats a run, all that was left to defaults included."""
+    names = (
+        "model", "revision", "steps", "reference", "reference_steps", "references", "offsets", "pilot",
+        "tries", "judge", "labels", "prompts", "negative_prompt", "guidance", "dtype", "out",
+    )  # fmt: skip
+    words = ["python", "manage.py", "tune"]
+    for name in names:
+        value = options[name]
+        if value in (None, "", []) or (name in ("references", "reference_steps") and options["reference"]):
+            continue
+        said = [",".join(map(str, value))] if name in ("steps", "offsets") else value
+        words += [f"--{name.replace('_', '-')}", *map(str, said if isinstance(said, list) else [said])]
+    return shlex.join(words)
+
+
+def _asked(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> Asked:
+    from evalsite.tune import Asked
+
+    given = dict(options)
+    if takes == "labels" and not options["labels"]:
+        given["labels"] = [str(label) for label in labels]
+    return Asked(
+        steps=options["steps"],
+        subjects=subjects.of(given, takes, labels),
+        offsets=options["offsets"],
+        reference_steps=options["reference_steps"],
+        references=options["references"],
+        pilot=options["pilot"],
+        judge=options["judge"],
+        tries=options["tries"],
+    )
+
+
+def _load(options: Mapping[str, Any]) -> Model:
+    from generation.engine.families import load
+
+    return load(options["model"], options["revision"], device=options["device"], dtype=options["dtype"])
+
+
+def _pictures(folder: Path) -> list[np.ndarray]:
+    from generation.scoring.files import decode, pictures_in
+
+    return [decode(path) for path in pictures_in(folder)]
+
+
+def _steps(text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(conditions.whole("steps", part) for part in text.split(",")))
+    except NotAllowed as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _offsets(text: str) -> list[Any]:
+    try:
+        return list(
+            dict.fromkeys(
+                "step" if part.strip() == "step" else conditions.whole("offset", part)
+                for part in text.split(",")
+            )
+        )
+    except (NotAllowed, AttributeError) as error:
+        raise ArgumentTypeError(str(error)) from None

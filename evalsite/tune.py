@@ -1,0 +1,302 @@
+"""Which setting for a model, and is the second processor worth its cost? The steps of `manage.py tune`.
+
+The spectrum of a reference is measured; the closed form predicts; pilots choose on few images of the model
+itself; other seeds judge. What chooses and what reports never see the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from evalsite.drawing import Gallery
+from generation import tuning
+from generation.conditions import Condition, PredictorNoise, Sampler, check_for
+from generation.engine.forecast import ETA, RHO, Data, Forecast, Offset, best_schedule, predict
+from generation.engine.spectrum import measure
+from generation.engine.step import grid_of
+from generation.scoring import attributes, registry
+from generation.scoring.weights import Weights
+from studies.statistics.scores import clustered_mean
+from studies.statistics.sets import mmd2, mmd2_difference
+
+if TYPE_CHECKING:
+    from generation.engine.families import Item, Model
+
+EQUIVALENT = 0.25  # of the plain baseline's distance at the same N: a difference within it counts as none
+MAP_RHO = 17  # values of ρ on the map of the closed form
+SPACE_BATCH = 16
+# First seeds of the three sets: far apart, so that none has a seed of another.
+REFERENCE_SEEDS, PILOT_SEEDS, JUDGE_SEEDS = 0, 1_000_000, 2_000_000
+LEAST = {"references": 8, "pilot": 8, "judge": 8, "tries": tuning.COARSE}
+MOST = {"references": 4096, "pilot": 100_000, "judge": 100_000, "tries": 100}
+
+
+class OutOfRange(ValueError):
+    """A number that gives no answer or takes for ever; the message says what is allowed."""
+
+
+class WrongReference(ValueError):
+    """A reference that the model's images can't be compared with; the message says why."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to tune. subjects: fields of an item (label or prompt); images are shared out among them.
+
+    references, pilot, judge: images of each set. tries: settings that each arm may try out in its pilots.
+    """
+
+    steps: Sequence[int]
+    subjects: Sequence[Mapping[str, Any]]
+    offsets: Sequence[Offset] = (1,)
+    reference_steps: int = 250
+    references: int = 256
+    pilot: int = 64
+    judge: int = 256
+    tries: int = 8
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if not least <= getattr(self, name) <= MOST[name]:
+                raise OutOfRange(
+                    f"{name} = {getattr(self, name)}: allowed is a whole number from {least} to {MOST[name]}"
+                )
+
+    def items(self, first_seed: int, count: int) -> list[Item]:
+        """So many items from this seed on, each subject as often, ±1."""
+        from generation.engine.families import Item
+
+        seeds = range(first_seed, first_seed + -(-count // len(self.subjects)))
+        return [Item(seed=s, **subject) for s, subject in islice(product(seeds, self.subjects), count)]
+
+    def check(self, timesteps: int) -> None:
+        """Raises NotAllowed and OutOfRange where a model of so many timesteps can't take it."""
+        check_for(Condition(sampler=Sampler.DDPM, steps=self.reference_steps), timesteps)
+        for steps, offset in product(self.steps, self.offsets):
+            check_for(Condition(sampler=Sampler.SE2P, steps=steps, offset=offset), timesteps)
+            if 2 * steps > timesteps:
+                raise OutOfRange(
+                    f"N = {steps}: arms with 2N steps need {2 * steps} timesteps, the model has {timesteps}"
+                )
+
+
+@dataclass(frozen=True)
+class Near:
+    """The reference, as images are compared with it.
+
+    features: (m, d). brightness: the mean of all pixels, 0 to 1. data: its spectrum, for the closed form.
+    """
+
+    features: np.ndarray
+    brightness: float
+    data: Data
+    images: int
+
+    def distance(self, features: np.ndarray) -> float:
+        return mmd2(features, self.features)
+
+
+class Tuner:
+    """One run: the model, the folder of its images, what was asked for, and the weights of the features."""
+
+    def __init__(
+        self, gallery: Gallery, asked: Asked, weights: Weights, said: Callable[[str], None] = print
+    ) -> None:
+        self.gallery = gallery
+        self.model: Model = gallery.model
+        self.asked = asked
+        self.weights = weights
+        self.said = said
+        asked.check(self.model.T)
+
+    def run(self, reference: Sequence[np.ndarray] | None = None) -> dict[str, Any]:
+        """All findings as plain data. reference: images to be near to; None draws them with many steps.
+
+        Raises WrongReference, BadFolder, and what `generate` raises.
+        """
+        asked = self.asked
+        if reference is None:
+            self.said(f"The reference: {asked.references} images of {asked.reference_steps} steps")
+            slow = Condition(sampler=Sampler.DDPM, steps=asked.reference_steps)
+            reference = self.gallery.images(slow, asked.items(REFERENCE_SEEDS, asked.references))
+        near = self._near(reference)
+        spectrum = near.data.spectrum
+        return {
+            "model": {
+                "source": self.model.source,
+                "commit": self.model.commit,
+                "family": self.model.family.value,
+                "fingerprint": self.model.fingerprint,
+            },
+            "asked": asdict(asked),
+            "equivalent": EQUIVALENT,
+            "features": self.weights.open_clip().weights,
+            "reference": {
+                "images": near.images,
+                "brightness": near.brightness,
+                "variance": spectrum.variance,
+                "shrinkage": spectrum.shrinkage,
+                "numbers": int(spectrum.count.sum()),
+            },
+            "steps": [self._at(near, steps) for steps in asked.steps],
+        }
+
+    def _near(self, images: Sequence[np.ndarray]) -> Near:
+        shapes = {image.shape for image in images}
+        if len(shapes) > 1:
+            raise WrongReference(f"the reference's images have {len(shapes)} sizes; give all the same one")
+        inner = self._space(images)
+        if inner.shape[1:] != torch.Size(self.model.shape):
+            raise WrongReference(
+                f"images of {_size(images[0])} become {tuple(inner.shape[1:])} where the model samples "
+                f"{tuple(self.model.shape)}; give images of the size that it makes"
+            )
+        schedule, scheduler = self.model.schedule, self.model.scheduler
+        data = Data(schedule, lambda steps: grid_of(scheduler, steps), measure(inner))
+        return Near(self._features(images), _brightness(images), data, len(images))
+
+    def _at(self, near: Near, steps: int) -> dict[str, Any]:
+        """Prediction, pilots and judgement at one N."""
+        predicted = predict(near.data, steps, self.asked.offsets)
+        self.said(f"N = {steps}: pilots of {self.asked.pilot} images")
+        pilots = self._pilots(near, steps)
+        of_se2p = [p for p in pilots if p.start.sampler == Sampler.SE2P]
+        best = min(of_se2p, key=lambda p: p.found.objective)
+        scaled, scaled_double = (p for p in pilots if p.start.sampler == Sampler.DDPM)
+        schedule = best_schedule(near.data, steps).condition
+        self.said(f"N = {steps}: judging on {self.asked.judge} other images")
+        return {
+            "steps": steps,
+            "predicted": [_forecast(one) for one in predicted],
+            "map": _map(near.data, steps, self.asked.offsets, best.start),
+            "pilots": [_pilot(one, near.data) for one in pilots],
+            "judged": self._judged(near, tuning.arms(steps, best, scaled, scaled_double, schedule)),
+        }
+
+    def _pilots(self, near: Near, steps: int) -> list[tuning.Pilot]:
+        """Every arm with a parameter of its own, each with the same budget on the same seeds."""
+        items = self.asked.items(PILOT_SEEDS, self.asked.pilot)
+
+        def distance(condition: Condition) -> float:
+            return near.distance(self._features(self.gallery.images(condition, items)))
+
+        def choose(name: str, start: Condition, parameter: str, bounds: tuple[float, float]) -> tuning.Pilot:
+            return tuning.pilot(name, start, parameter, bounds, distance, tries=self.asked.tries)
+
+        found = [
+            choose(
+                f"SE2P, {noise} noise, δ = {offset}",
+                Condition(sampler=Sampler.SE2P, steps=steps, offset=offset, predictor_noise=noise),
+                "rho",
+                RHO,
+            )
+            for offset in self.asked.offsets
+            for noise in PredictorNoise
+        ]
+        for factor, name in ((1, "scaled baseline"), (2, "scaled baseline, 2N")):
+            plain = Condition(sampler=Sampler.DDPM, steps=factor * steps)
+            found.append(choose(name, plain, "noise_scale", ETA))
+        return found
+
+    def _judged(self, near: Near, arms: Sequence[tuning.Arm]) -> list[dict[str, Any]]:
+        """Each arm on the judges' seeds, and its difference to SE2P at its best, the first of them."""
+        items = self.asked.items(JUDGE_SEEDS, self.asked.judge)
+        images = {arm.name: self.gallery.images(arm.condition, items) for arm in arms}
+        features = {name: self._features(drawn) for name, drawn in images.items()}
+        # Prompts are a sample of prompts, so what shares one is left out together; labels are all there are.
+        group = [item.prompt for item in items] if len({item.prompt for item in items}) > 1 else None
+        margin = EQUIVALENT * max(near.distance(features["baseline"]), 0.0)
+        found = []
+        for arm in arms:
+            own = features[arm.name]
+            difference = mmd2_difference(own, features[arms[0].name], near.features, group)
+            alike = clustered_mean((own * features["baseline"]).mean(1), group)
+            found.append(
+                {
+                    "name": arm.name,
+                    "words": arm.words,
+                    "condition": arm.condition.to_json(),
+                    "evaluations": arm.evaluations,
+                    "sequential": arm.sequential,
+                    "seconds": self.gallery.seconds(arm.condition, items),
+                    "distance": difference.treatment,
+                    "difference": difference.difference,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "verdict": None if arm is arms[0] else verdict(difference.low, difference.high, margin),
+                    "similarity": {"mean": alike.mean, "low": alike.low, "high": alike.high},
+                    "brightness": _brightness(images[arm.name]) - near.brightness,
+                    "predicted": None
+                    if arm.condition.sampler == Sampler.DIFFUSERS
+                    else _forecast(near.data.forecast(arm.condition)),
+                }
+            )
+        return found
+
+    def _features(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """(n, d) with squared length d: the distance's kernel takes numbers of size 1."""
+        found = registry.embeddings(images, device=str(self.model.device), weights=self.weights)
+        return found * found.shape[1] ** 0.5
+
+    def _space(self, images: Sequence[np.ndarray]) -> torch.Tensor:
+        """(n, *shape) in the space that the sampler works in."""
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(images), SPACE_BATCH):
+                stacked = np.stack(images[start : start + SPACE_BATCH])
+                levels = torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+                parts.append(self.model.space(levels))
+        return torch.cat(parts)
+
+
+def verdict(low: float | None, high: float | None, margin: float) -> str:
+    """How an arm does against SE2P, by the interval of its distance minus SE2P's: smaller is better."""
+    if low is None or high is None:
+        return "undecided"
+    if -margin < low and high < margin:
+        return "equivalent"
+    if high < 0:
+        return "better"
+    return "worse" if low > 0 else "undecided"
+
+
+def _map(data: Data, steps: int, offsets: Sequence[Offset], se2p: Condition) -> dict[str, Any]:
+    """The closed form's distance over ρ and the offset, with the noise of the best pilot."""
+    values = [float(rho) for rho in np.linspace(*RHO, MAP_RHO)]
+    rows = [
+        [data.distance(replace(se2p, steps=steps, offset=offset, rho=rho)) for rho in values]
+        for offset in offsets
+    ]
+    return {"rho": values, "offsets": list(offsets), "distance": rows}
+
+
+def _forecast(forecast: Forecast) -> dict[str, Any]:
+    return asdict(forecast) | {"condition": forecast.condition.to_json()}
+
+
+def _pilot(pilot: tuning.Pilot, data: Data) -> dict[str, Any]:
+    return {
+        "name": pilot.name,
+        "parameter": pilot.parameter,
+        "value": pilot.found.value,
+        "distance": pilot.found.objective,
+        "at_bound": pilot.found.at_bound,
+        "tried": [list(one) for one in pilot.found.tried],
+        "condition": pilot.condition.to_json(),
+        "predicted": data.distance(pilot.condition),
+    }
+
+
+def _brightness(images: Sequence[np.ndarray]) -> float:
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).double() / 255
+    return float(attributes.brightness(pixels).mean())
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}×{image.shape[0]}"

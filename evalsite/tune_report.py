@@ -1,0 +1,262 @@
+"""What `tune` found, as sections of a report: the recommendation, each N in words, tables and plots."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from generation.wording import recipe
+from studies.experiments_wording import number
+from studies.figures import Figure
+from studies.report import Section, Table
+from studies.statistics import scores_plots
+from studies.wording import listed, many
+
+Found = Mapping[str, Any]
+VERDICTS = {
+    "better": "is nearer to the reference than SE2P",
+    "worse": "is farther from the reference than SE2P",
+    "equivalent": "is as near to the reference as SE2P",
+    "undecided": "can't be told from SE2P with so few images",
+}
+DISTANCE = "MMD² × 1000"
+
+
+def title(found: Found) -> str:
+    return f"Which setting for {found['model']['source']}"
+
+
+def lead(found: Found) -> str:
+    asked = found["asked"]
+    return (
+        f"SE2P and what else its evaluations can buy, at N = {listed(list(map(str, asked['steps'])))}: "
+        f"chosen on {many(asked['pilot'], 'image')} a setting, judged on {asked['judge']} others by their "
+        f"distance to {many(found['reference']['images'], 'image')} of the reference. No person has judged."
+    )
+
+
+def sections(found: Found, command: str = "") -> list[Section]:
+    """The report. command: what repeats it."""
+    return [
+        Section("In words", points=list(_words(found))),
+        *(_at(one) for one in found["steps"]),
+        *_over_steps(found),
+        _reading(found),
+        Section("To repeat it", commands=[command] if command else ()),
+    ]
+
+
+def _words(found: Found) -> Iterator[str]:
+    for one in found["steps"]:
+        arms = {arm["name"]: arm for arm in one["judged"]}
+        best = arms["se2p"]["condition"]
+        rivals = [arm for arm in one["judged"][1:] if arm["evaluations"] <= arms["se2p"]["evaluations"]]
+        better = [arm["words"] for arm in rivals if arm["verdict"] == "better"]
+        alike = [arm["words"] for arm in rivals if arm["verdict"] == "equivalent"]
+        said = f"At N = {one['steps']} SE2P is at its best with {recipe(best)}"
+        said += ", which lies at a bound of what was searched" if _at_bound(one, best) else ""
+        said += ". "
+        if better:
+            said += f"At the same evaluations or fewer these come nearer to the reference: {listed(better)}."
+        elif alike:
+            said += f"Nothing at the same evaluations comes nearer; as near come {listed(alike)}."
+        else:
+            said += "Nothing at the same evaluations was found to come as near."
+        yield said
+
+
+def _at_bound(one: Found, condition: Found) -> bool:
+    return any(pilot["at_bound"] for pilot in one["pilots"] if pilot["condition"] == condition)
+
+
+def _at(one: Found) -> Section:
+    judged = one["judged"]
+    points = [
+        f"{arm['words'][0].upper()}{arm['words'][1:]} {VERDICTS[arm['verdict']]}." for arm in judged[1:]
+    ]
+    return Section(
+        f"N = {one['steps']}",
+        points=points,
+        figures=[_differences(one), _front(one), _map(one)],
+        tables=[_judged(one), _pilots(one)],
+    )
+
+
+def _judged(one: Found) -> Table:
+    rows = [
+        (
+            arm["words"],
+            str(arm["evaluations"]),
+            str(arm["sequential"]),
+            f"{arm['seconds']:.2f}",
+            number(1000 * arm["distance"]),
+            _interval(arm) if arm["verdict"] else "–",
+            arm["verdict"] or "–",
+            number(arm["similarity"]["mean"]),
+            number(arm["brightness"], signed=True),
+            number(arm["predicted"]["distance"]) if arm["predicted"] else "–",
+        )
+        for arm in one["judged"]
+    ]
+    head = (
+        "arm", "evaluations", "sequential", "seconds", DISTANCE, "minus SE2P's", "beside SE2P",
+        "similarity", "brightness", "predicted",
+    )  # fmt: skip
+    note = (
+        "Distance: unbiased MMD² of CLIP features to the reference, smaller is better; minus SE2P's with "
+        "95 % jackknife intervals over the same seeds. Similarity: to the plain baseline's image of the same "
+        "seed. Brightness: minus the reference's. Predicted: the closed form's Fréchet distance, on a scale "
+        "of its own."
+    )
+    return Table(f"What each arm gives at N = {one['steps']}, on the judges' seeds", head, rows, note)
+
+
+def _interval(arm: Found) -> str:
+    if arm["low"] is None:
+        return number(1000 * arm["difference"], signed=True)
+    half = 500 * (arm["high"] - arm["low"])
+    low, high = number(1000 * arm["low"], half), number(1000 * arm["high"], half)
+    return f"{number(1000 * arm['difference'], half, signed=True)} ({low} to {high})"
+
+
+def _pilots(one: Found) -> Table:
+    predicted = {_start(p["condition"]): p for p in one["predicted"]}
+    rows = []
+    for pilot in one["pilots"]:
+        own = predicted.get(_start(pilot["condition"]))
+        guess = None if own is None else own["condition"][pilot["parameter"]]
+        rows.append(
+            (
+                pilot["name"],
+                "ρ" if pilot["parameter"] == "rho" else "η",
+                number(pilot["value"]) + (" (at a bound)" if pilot["at_bound"] else ""),
+                number(guess) + (" (at a bound)" if own and own["at_bound"] else ""),
+                number(1000 * pilot["distance"]),
+                str(len(pilot["tried"])),
+            )
+        )
+    head = (
+        "arm",
+        "parameter",
+        "measured best",
+        "predicted best",
+        f"{DISTANCE} of the pilot",
+        "settings tried",
+    )
+    return Table("What the pilots chose, beside the closed form", head, rows, words=2)
+
+
+def _start(condition: Found) -> str:
+    """A condition without what is searched, so that a pilot finds its prediction."""
+    left = {key: value for key, value in condition.items() if key not in ("rho", "noise_scale")}
+    return repr(sorted(left.items())) + ("list" if isinstance(condition.get("noise_scale"), list) else "")
+
+
+def _differences(one: Found) -> Figure:
+    rows = [(arm["words"], _scaled(arm)) for arm in one["judged"][1:]]
+    title = f"N = {one['steps']}: distance minus SE2P's"
+    return Figure(
+        f"difference-{one['steps']}",
+        "Distance to the reference, minus SE2P's",
+        "Left of the broken line an arm is nearer to the reference than SE2P at its best; 95 % intervals.",
+        ("arm", "difference", "low", "high"),
+        tuple((name, *point) for name, point in rows),
+        scores_plots.differences(rows, f"{DISTANCE}, minus SE2P's", title),
+    )
+
+
+def _scaled(arm: Found) -> tuple[float, float | None, float | None]:
+    low, high = arm["low"], arm["high"]
+    return (
+        1000 * arm["difference"],
+        None if low is None else 1000 * low,
+        None if high is None else 1000 * high,
+    )
+
+
+def _front(one: Found) -> Figure:
+    points = [
+        (arm["words"], 1 - arm["similarity"]["mean"], (1000 * arm["distance"], None, None))
+        for arm in one["judged"]
+    ]
+    return Figure(
+        f"front-{one['steps']}",
+        "Quality against drift",
+        "Distance to the reference against 1 - similarity, how far pictures drift from the plain baseline's.",
+        ("arm", "drift", "distance"),
+        tuple((name, x, point[0]) for name, x, point in points),
+        scores_plots.front(
+            points, xlabel="drift: 1 - similarity", ylabel=DISTANCE, title=f"N = {one['steps']}: the front"
+        ),
+    )
+
+
+def _map(one: Found) -> Figure:
+    grid = one["map"]
+    cells = {
+        (row, column): value for column, line in enumerate(grid["distance"]) for row, value in enumerate(line)
+    }
+    best = {
+        column: min(range(len(line)), key=line.__getitem__) for column, line in enumerate(grid["distance"])
+    }
+    values = [f"{rho:g}" for rho in grid["rho"]]
+    title = f"N = {one['steps']}: predicted distance over ρ and offset"
+    return Figure(
+        f"map-{one['steps']}",
+        "What the closed form predicts over ρ and the offset",
+        "Fréchet distance of the closed form, smaller is better; each offset's best ρ of these is framed.",
+        ("rho", *(f"offset {offset}" for offset in grid["offsets"])),
+        tuple(
+            (rho, *(line[row] for line in grid["distance"])) for row, rho in enumerate(grid["rho"])
+        ),
+        scores_plots.sweep_map(
+            values, grid["offsets"], cells, best=best, told=set(), parameter="ρ", unit="predicted distance",
+            title=title, xlabel="offset δ", signed=False,
+        ),
+    )  # fmt: skip
+
+
+def _over_steps(found: Found) -> Iterator[Section]:
+    if len(found["steps"]) < 2:
+        return
+    shown = ("se2p", "baseline", "scaled", "se2p-noise", "ddim", "dpm-solver", "scaled-2n")
+    figures = []
+    for kind, words in (("evaluations", "evaluations"), ("sequential", "sequential evaluations")):
+        series: dict[str, list[tuple[float, tuple[float, None, None]]]] = {}
+        for one in found["steps"]:
+            for arm in one["judged"]:
+                if arm["name"] in shown:
+                    point = (float(arm[kind]), (1000 * arm["distance"], None, None))
+                    series.setdefault(arm["words"], []).append(point)
+        figures.append(
+            Figure(
+                f"cost-{kind}",
+                f"Quality against {words}",
+                f"Distance to the reference over the {words} of an image.",
+                ("arm", words, "distance"),
+                tuple((name, at, point[0]) for name, line in series.items() for at, point in line),
+                scores_plots.lines(series, xlabel=words, ylabel=DISTANCE, title=f"Distance over {words}"),
+            )
+        )
+    yield Section("What evaluations buy", figures=figures)
+
+
+def _reading(found: Found) -> Section:
+    reference, asked = found["reference"], found["asked"]
+    share = f"{100 * found['equivalent']:.0f} %"
+    shrunk = ""
+    if reference["shrinkage"]:
+        shrunk = (
+            f"; its eigenvalues were shrunk by {100 * reference['shrinkage']:.1f} % towards their mean, "
+            f"because {reference['images']} images say little about so many numbers"
+        )
+    return Section(
+        "How to read it",
+        [
+            f"Pilot seeds choose and judge seeds report; none is in both. Every arm's parameter had "
+            f"{asked['tries']} settings of {asked['pilot']} images. An arm is equivalent to SE2P where "
+            f"the whole interval lies within ± {share} of the plain baseline's distance at the same N.",
+            f"The closed form takes the reference as Gaussian, with {reference['numbers']} numbers an "
+            f"image and a total variance of {number(reference['variance'])}{shrunk}.",
+            "A distance in features is not a preference. What people prefer, a study says: make the "
+            "experiment with the best SE2P and the best control at its cost, and ask them.",
+        ],
+    )

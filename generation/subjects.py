@@ -1,0 +1,43 @@
+"""What a command is to draw: classes by id or name, prompts of a file, or nothing but seeds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from generation.conditions import NotAllowed
+from generation.sources import find_label
+
+
+def of(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> list[dict[str, Any]]:
+    """What is drawn for every seed, as fields of an item.
+
+    options: `labels` (ids or names), `prompts` (a file's name) and `negative_prompt`, as a command has them.
+    takes, labels: what the model takes, and its classes. Raises NotAllowed.
+    """
+    if takes != "labels" and options["labels"]:
+        raise NotAllowed("labels", " ".join(options["labels"]), f"none: the model takes {takes}")
+    for name in ("prompts", "negative_prompt"):
+        if takes != "prompts" and options[name]:
+            raise NotAllowed(name, options[name], f"none: the model takes {takes}")
+    if takes == "labels":
+        if not options["labels"]:
+            raise NotAllowed("labels", "(none)", f"one or more of {', '.join(list(labels.values())[:20])}")
+        return [{"label": find_label(labels, label)} for label in options["labels"]]
+    if takes == "prompts":
+        if not options["prompts"]:
+            raise NotAllowed("prompts", "(none)", "a file with one prompt a line")
+        prompts = _lines(Path(options["prompts"]))
+        return [{"prompt": prompt, "negative_prompt": options["negative_prompt"]} for prompt in prompts]
+    return [{}]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise NotAllowed(
+            "prompts", path, f"a text file in UTF-8 ({error.reason} at byte {error.start})"
+        ) from error
+    if not found:
+        raise NotAllowed("prompts", path, "a file with one prompt a line; it has none")
+    return found

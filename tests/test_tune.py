@@ -1,0 +1,241 @@
+"""`manage.py tune` from a model's folder to the report, on small models of random weights."""
+
+import html
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from django.core.management import CommandError, call_command
+from PIL import Image
+
+from evalsite import tune, tune_report
+from evalsite.drawing import Gallery
+from generation.conditions import Condition, Sampler
+from generation.engine import driver, png
+from generation.engine.families import Item, load
+from generation.engine.folder import read_manifest
+from generation.scoring.registry import NO_WEIGHTS
+from studies.statistics.sets import mmd2_difference
+from tests.generation.engine import pipelines
+
+SMALL = (
+    "--references", "8", "--reference-steps", "6", "--pilot", "8", "--judge", "9", "--tries", "5",
+)  # fmt: skip
+PLAIN = Condition(sampler=Sampler.DDPM, steps=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    return str(pipelines.ddpm(tmp_path_factory.mktemp("flowers"), classes=True))
+
+
+def tuned(model, out, *more, steps="2"):
+    said = io.StringIO()
+    call_command("tune", "--model", model, "--out", str(out), "--steps", steps, *SMALL, *more,
+                 stdout=said, stderr=said)  # fmt: skip
+    return said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def run(flowers, tmp_path_factory):
+    """A whole run on two numbers of steps: what was found, where, and what was said."""
+    out = tmp_path_factory.mktemp("tuned") / "out"
+    said = tuned(flowers, out, steps="2,4")
+    return json.loads((out / "tune.json").read_text()), out, said
+
+
+def test_every_arm_is_judged_beside_se2p_at_its_best(run):
+    found, _, _ = run
+    one = found["steps"][0]
+    arms = {arm["name"]: arm for arm in one["judged"]}
+
+    assert one["judged"][0]["name"] == "se2p"
+    assert {"baseline", "scaled", "se2p-noise", "gamma-0", "fixed-large", "ddim", "dpm-solver", "baseline-2n",
+            "scaled-2n", "schedule", "paper"} <= set(arms)  # fmt: skip
+    assert (arms["se2p"]["evaluations"], arms["se2p"]["sequential"]) == (4, 2)
+    assert (arms["baseline-2n"]["evaluations"], arms["baseline-2n"]["sequential"]) == (4, 4)
+    best = min((p for p in one["pilots"] if p["parameter"] == "rho"), key=lambda p: p["distance"])
+    assert arms["se2p"]["condition"] == best["condition"]
+    for pilot in one["pilots"]:
+        assert len(pilot["tried"]) <= 5
+        assert pilot["distance"] == min(distance for _, distance in pilot["tried"])
+
+
+def test_the_difference_is_that_of_the_images_in_the_folder(run, flowers):
+    found, out, _ = run
+    one = found["steps"][0]
+    tuner = tuner_of(flowers, out)
+    items = tuner.asked.items(tune.JUDGE_SEEDS, 9)
+    near = tuner._near(tuner.gallery.images(Condition(sampler=Sampler.DDPM, steps=6),
+                                            tuner.asked.items(tune.REFERENCE_SEEDS, 8)))  # fmt: skip
+    se2p, plain = (
+        tuner._features(tuner.gallery.images(Condition.from_json(arm["condition"]), items))
+        for arm in one["judged"]
+        if arm["name"] in ("se2p", "baseline")
+    )
+    arm = next(arm for arm in one["judged"] if arm["name"] == "baseline")
+
+    by_hand = mmd2_difference(plain, se2p, near.features)
+
+    assert arm["difference"] == pytest.approx(by_hand.difference, rel=1e-9)
+    assert (arm["low"], arm["high"]) == pytest.approx((by_hand.low, by_hand.high), rel=1e-9)
+    assert arm["similarity"]["mean"] == pytest.approx(1)
+
+
+def tuner_of(model, out, **asked):
+    subjects = [{"label": label} for label in load(model).labels]
+    some = {"steps": [2, 4], "references": 8, "reference_steps": 6, "pilot": 8, "judge": 9, "tries": 5}
+    wanted = tune.Asked(subjects=subjects, **(some | asked))
+    gallery = Gallery(load(model), out / "images", said=lambda text: None)
+    return tune.Tuner(gallery, wanted, NO_WEIGHTS, said=lambda text: None)
+
+
+def test_what_chooses_and_what_judges_never_share_a_seed(run):
+    _, out, _ = run
+    seeds = {int(path.name.split("_")[0]) for path in (out / "images").glob("*/*.png")}
+
+    sets = [{s for s in seeds if start <= s < start + 1_000_000}
+            for start in (tune.REFERENCE_SEEDS, tune.PILOT_SEEDS, tune.JUDGE_SEEDS)]  # fmt: skip
+    assert all(sets)
+    assert set.union(*sets) == seeds
+
+
+def test_the_report_stands_alone_and_says_what_to_take(run):
+    found, out, said = run
+    page = (out / "report.html").read_text()
+
+    assert "At N = 2 SE2P is at its best with" in said
+    assert "No person has judged" in page
+    assert len(re.findall("<svg", page)) == 2 * 3 + 2  # three at each N, and two of what evaluations buy
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
+    assert "python manage.py tune --model" in page
+    for arm in found["steps"][1]["judged"]:
+        assert html.escape(arm["words"]) in page
+
+
+def test_nothing_is_drawn_twice(run, flowers, monkeypatch):
+    found, out, _ = run
+    before = {path: path.stat().st_mtime_ns for path in (out / "images").glob("*/*.png")}
+    monkeypatch.setattr(driver, "generate", lambda *a, **k: pytest.fail("an image was drawn again"))
+
+    tuned(flowers, out, steps="2,4")
+
+    assert {path: path.stat().st_mtime_ns for path in (out / "images").glob("*/*.png")} == before
+    assert json.loads((out / "tune.json").read_text()) == found
+
+
+def test_a_folder_of_pictures_can_be_the_reference(flowers, tmp_path):
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        (folder / f"{number}.png").write_bytes(png.encode(pixels))
+    said = io.StringIO()
+    few = ["--pilot", "8", "--judge", "8", "--tries", "5", "--steps", "2", "--reference", str(folder)]
+
+    call_command("tune", "--model", flowers, "--out", str(tmp_path / "out"), *few, stdout=said, stderr=said)
+
+    found = json.loads((tmp_path / "out" / "tune.json").read_text())
+    assert found["reference"]["images"] == 8
+    assert found["reference"]["brightness"] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [((16, 16), "give images of the size that it makes"), ((8, 8), "2 sizes"), (None, "is no picture")],
+)
+def test_a_reference_that_does_not_fit_is_refused_before_anything_is_drawn(flowers, tmp_path, size, says):
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    for number in range(4):
+        shape = (12, 12) if number == 3 and size == (8, 8) else size or (8, 8)
+        Image.new("RGB", shape).save(folder / f"{number}.png")
+    if size is None:
+        (folder / "broken.png").write_bytes(b"no picture")
+
+    with pytest.raises(CommandError, match=says):
+        call_command("tune", "--model", flowers, "--out", str(tmp_path / "out"), "--reference", str(folder),
+                     stderr=io.StringIO())  # fmt: skip
+
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--steps", "0"], "allowed is"),
+        (["--steps", "x"], "allowed is"),
+        (["--steps", "9999"], "training timesteps"),
+        (["--steps", "600"], "need 1200 timesteps, the model has 1000"),
+        (["--offsets", "5000"], "training timesteps"),
+        (["--offsets", "-1"], "allowed is"),
+        (["--pilot", "2"], "pilot = 2"),
+        (["--judge", "9" * 30], "judge = "),
+        (["--tries", "1"], "tries = 1"),
+        (["--references", "100000"], "from 8 to 4096"),
+        (["--labels", "rhino"], "label"),
+        (["--prompts", "nothing.txt"], "takes labels"),
+        (["--model", "starter/nothing"], "starter"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_before_anything_is_drawn(flowers, tmp_path, more, says):
+    with pytest.raises(CommandError, match=says):
+        call_command("tune", "--model", flowers, "--out", str(tmp_path / "out"), *more, stderr=io.StringIO())
+
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (-3, -2, "better"), (2, 3, "worse"), (-0.5, 0.5, "equivalent"), (-2, 2, "undecided"),
+        (None, None, "undecided"), (0.1, 0.9, "equivalent"),
+    ],
+)  # fmt: skip
+def test_a_verdict_is_the_first_that_holds(low, high, says):
+    assert tune.verdict(low, high, margin=1) == says
+
+
+def test_the_words_follow_the_verdicts(run):
+    found, _, _ = run
+    one = json.loads(json.dumps(found))
+    for arm in one["steps"][0]["judged"][1:]:
+        arm["verdict"] = "better" if arm["name"] == "ddim" else "worse"
+    for arm in one["steps"][1]["judged"][1:]:
+        arm["verdict"] = "worse"
+
+    first, second = tune_report.sections(one)[0].points
+
+    assert "come nearer to the reference: DDIM." in first
+    assert "Nothing at the same evaluations was found to come as near." in second
+
+
+def test_an_image_of_the_folder_is_that_of_generate(flowers, tmp_path):
+    model = load(flowers)
+    gallery = Gallery(model, tmp_path, said=lambda text: None)
+    items = [Item(seed=seed, label=1) for seed in (3, 4)]
+
+    found = gallery.images(PLAIN, items)
+
+    made = driver.generate(model, items, [PLAIN]).images
+    assert [np.array_equal(one, other[0]) for one, other in zip(found, made, strict=True)] == [True, True]
+    assert gallery.seconds(PLAIN, items) > 0
+
+
+def test_a_folder_of_other_weights_is_refused(flowers, tmp_path, tmp_path_factory):
+    other = load(str(pipelines.ddpm(tmp_path_factory.mktemp("other"), classes=True, beta_end=0.03)))
+    Gallery(load(flowers), tmp_path, said=lambda text: None).images(PLAIN, [Item(seed=0, label=0)])
+
+    with pytest.raises(ValueError, match="weights"):
+        Gallery(other, tmp_path, said=lambda text: None).images(PLAIN, [Item(seed=0, label=0)])
+
+    assert len(read_manifest(next(tmp_path.iterdir()))) == 1
