@@ -75,7 +75,7 @@ def _at(one: Found) -> Section:
     return Section(
         f"N = {one['steps']}",
         points=points,
-        figures=[_differences(one), _front(one), _map(one)],
+        figures=[_differences(one), _front(one), *([_map(one)] if len(one["map"]["offsets"]) > 1 else [])],
         tables=[_judged(one), _pilots(one)],
     )
 

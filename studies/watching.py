@@ -154,6 +154,7 @@ def _days(study: Study) -> list[Day]:
     came = dict(live.values_list(TruncDate("consented_at")).annotate(Count("pk")).order_by())
     finished = dict(
         live.filter(finished_at__isnull=False)
+        .exclude(state=Participant.State.WITHDRAWN)
         .values_list(TruncDate("finished_at"))
         .annotate(Count("pk"))
         .order_by()

@@ -148,9 +148,12 @@ def flagged(person: Found, reasons: list[str]) -> str:
     said = [f"excluded: {reason}" for reason in reasons]
     if catch := person.get("catch"):
         chance = catch["chance"]
+        chances = (
+            f" (that many or more: random answers {percent(chance['random_two_way'])}, a careful person "
+            f"{percent(chance['careful'])})"
+        )
         said.append(
-            f"{catch['right']} of {catch['total']} catch trials right (that many or more: random answers "
-            f"{percent(chance['random_two_way'])}, a careful person {percent(chance['careful'])})"
+            f"{catch['right']} of {catch['total']} catch trials right{chances if catch['right'] else ''}"
         )
     return "; ".join(said) or "fails more catch trials than a careful person would"
 

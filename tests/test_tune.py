@@ -114,7 +114,7 @@ def test_the_report_stands_alone_and_says_what_to_take(run):
 
     assert "At N = 2 SE2P is at its best with" in said
     assert "No person has judged" in page
-    assert len(re.findall("<svg", page)) == 2 * 3 + 2  # three at each N, and two of what evaluations buy
+    assert len(re.findall("<svg", page)) == 2 * 2 + 2  # two at each N, and two of what evaluations buy
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
     assert "python manage.py tune --model" in page
     for arm in found["steps"][1]["judged"]:
@@ -217,6 +217,17 @@ def test_the_words_follow_the_verdicts(run):
 
     assert "come nearer to the reference: DDIM." in first
     assert "Nothing at the same evaluations was found to come as near." in second
+
+
+def test_several_offsets_are_shown_as_a_map(run):
+    found, _, _ = run
+    one = json.loads(json.dumps(found["steps"][0]))
+    one["map"] |= {"offsets": [1, "step"], "distance": one["map"]["distance"] * 2}
+
+    figure = tune_report.sections(found | {"steps": [one]})[1].figures[-1]
+
+    assert figure.head == ("rho", "offset 1", "offset step")
+    assert len(figure.rows) == 17
 
 
 def test_an_image_of_the_folder_is_that_of_generate(flowers, tmp_path):

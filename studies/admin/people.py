@@ -35,8 +35,7 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
         "state_word",
         "mode",
         "answers",
-        "minutes",
-        "answer_time",
+        "times",
         "flags",
         "finished_at",
         "approved_at",
@@ -54,7 +53,7 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
     fields = [
         "pseudonym", "study", "protocol", "mode", "state", "why", "external_id", "parameters", "about",
         "consented_at", "form_at", "started_at", "expires_at", "finished_at", "approved_at", "code",
-        "trials_count", "votes_count", "answer_time", "flags",
+        "trials_count", "votes_count", "times", "flags",
     ]  # fmt: skip
     # The key of the cookie is nobody's business but the participant's.
     readonly_fields = fields
@@ -93,20 +92,28 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
     def _approve(self, request: HttpRequest, queryset: QuerySet[Participant], *, approved: bool) -> None:
         chosen = Participant.objects.filter(pk__in=queryset.values("pk"))
         theirs = chosen.filter(study__in=access.open_to(request.user, May.RUN))
-        done, asked = care.approve(theirs, request.user, approved=approved), chosen.count()
-        said = f"{done} approved." if approved else f"The approval of {done} was taken back."
-        if done < asked:
-            why = "did not finish, or are approved already" if approved else "were not approved"
-            said += f" {asked - done} stay as they are: they {why}, or the study is not yours to run."
-        (messages.info if done else messages.warning)(request, said)
+        done = care.approve(theirs, request.user, approved=approved)
+        said = [f"{done} approved." if approved else f"The approval of {done} was taken back."]
+        foreign = chosen.count() - theirs.count()
+        unfinished = theirs.exclude(state=Participant.State.FINISHED).count()
+        same = theirs.count() - unfinished - done
+        for number, why in (
+            (unfinished, "did not finish"),
+            (same, "had it already" if approved else "had none"),
+            (foreign, "of a study that you don't run"),
+        ):
+            said += [f"{number} left as they are: {why}."] if number else []
+        (messages.info if done else messages.warning)(request, " ".join(said))
 
     def get_fields(self, request: HttpRequest, obj: Participant | None = None) -> list[str]:
         knows = obj is not None and access.may(request.user, obj.study, May.KNOW)
         return [name for name in self.fields if knows or name not in IDENTIFYING]
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
-        knows = access.may_all(request.user, May.KNOW)
-        return [name for name in self.list_display if knows or name not in IDENTIFYING]
+        hidden = {"study", "mode"} if request.GET.get("study__id__exact") else set()
+        if not access.may_all(request.user, May.KNOW):
+            hidden |= set(IDENTIFYING)
+        return [name for name in self.list_display if name not in hidden]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         knows = access.may_all(request.user, May.KNOW)
@@ -121,25 +128,25 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
         said = person.answers.select_related("question").order_by("question__position", "question")
         return "\n".join(f"{answer.question}: {answer.value or '–'}" for answer in said) or "–"
 
-    @display(description="Minutes")
-    def minutes(self, person: Participant) -> str:
-        if person.finished_at is None or person.started_at is None:
-            return "–"
-        return f"{(person.finished_at - person.started_at).total_seconds() / 60:.1f}"
-
-    @display(description="Time of an answer")
-    def answer_time(self, person: Any) -> str:
-        return "–" if person.middle_ms is None else f"{person.middle_ms / 1000:.2f} s"
+    @display(description="Time, an answer's")
+    def times(self, person: Any) -> str:
+        """From the first trial to the last vote, and the median of their answers' response times."""
+        whole = each = "–"
+        if person.finished_at and person.started_at:
+            whole = f"{(person.finished_at - person.started_at).total_seconds() / 60:.1f} min"
+        if person.middle_ms is not None:
+            each = f"{person.middle_ms / 1000:.2f} s"
+        return f"{whole}, {each}"
 
     @display(description="Flags")
     def flags(self, person: Any) -> str:
-        """What a researcher looks at before paying; empty where there is nothing to see."""
+        """Catch trials right of all, where one failed; how often a picture did not arrive, if ever."""
         found = []
         if person.catch_all and person.catch_right < person.catch_all:
-            found.append(f"{person.catch_right} of {person.catch_all} catch trials right")
+            found.append(f"catch {person.catch_right}/{person.catch_all}")
         if person.missing:
-            found.append(f"{person.missing} times a picture did not arrive")
-        return "; ".join(found) or "–"
+            found.append(f"missing {person.missing}")
+        return ", ".join(found) or "–"
 
     @display(description="Answers")
     def answers(self, person: Participant) -> str:

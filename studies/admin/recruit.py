@@ -9,6 +9,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from studies import recruitment
+from studies.columns import harmless
 from studies.models import Mode, Study
 
 MOST_LINKS = 10_000
@@ -16,7 +17,7 @@ MOST_LINKS = 10_000
 
 class LinksForm(forms.Form):
     count = forms.IntegerField(
-        label="How many", initial=33, min_value=1, max_value=MOST_LINKS, widget=UnfoldAdminIntegerFieldWidget
+        label="How many", min_value=1, max_value=MOST_LINKS, widget=UnfoldAdminIntegerFieldWidget
     )
     mode = forms.ChoiceField(
         label="For",
@@ -38,11 +39,12 @@ def links_csv(request: HttpRequest, study: Study) -> StreamingHttpResponse:
 
     def lines() -> Iterator[str]:
         write: Any = csv.writer(_Line()).writerow
-        yield write(["address", "for", "made", "used"])
+        yield write(["address", "for", "made", "used", "participant", "code"])
         for link in study.invitations.select_related("participant").iterator():
             address = request.build_absolute_uri(recruitment.link_address(study, link))
-            used = getattr(link, "participant", None)
-            yield write([address, link.mode, link.created.isoformat(), used.state if used else ""])
+            user = getattr(link, "participant", None)
+            said = [user.state, user.pseudonym, harmless(user.code)] if user else [""] * 3
+            yield write([address, link.mode, link.created.isoformat(), *said])
 
     return StreamingHttpResponse(
         lines(),

@@ -47,7 +47,7 @@ from studies.admin.forms import (
     UnblindForm,
 )
 from studies.admin.members import MemberForm
-from studies.admin.recruit import LinksForm, links_csv
+from studies.admin.recruit import MOST_LINKS, LinksForm, links_csv
 from studies.admin.rights import OfStudy, editable
 from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study, Translation
 
@@ -422,7 +422,7 @@ class StudyAdmin(ModelAdmin):
         study = self._get(pk)
         if study.state == Study.State.DRAFT:
             return self._no_seats_yet(request, study)
-        form = LinksForm(request.POST or None)
+        form = LinksForm(request.POST or None, initial={"count": min(study.people, MOST_LINKS)})
         if request.method == "POST" and form.is_valid():
             made = recruitment.make_links(
                 study, form.cleaned_data["count"], form.cleaned_data["mode"], request.user

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db import InterfaceError, OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -382,6 +383,36 @@ def test_an_error_of_the_site_says_that_answers_are_safe(monkeypatch):
 
     assert page.status_code == 500
     assert "Answers that were stored are safe" in page.content.decode()
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_page_waits_for_a_database_that_is_away(monkeypatch, error):
+    study = published(2)
+
+    def fail(*args):
+        raise error("the connection is lost")
+
+    monkeypatch.setattr("studies.views.recruitment.arrival", fail)
+    client = Client(raise_request_exception=False)
+    looked, sent = client.get(f"/s/{study.slug}/"), client.post(f"/s/{study.slug}/join/")
+
+    assert (looked.status_code, looked["Retry-After"], looked["Refresh"]) == (503, "3", "3")
+    assert (sent.status_code, sent["Retry-After"], sent.get("Refresh")) == (503, "3", None)
+    assert "loads itself again" in looked.content.decode()
+
+
+@pytest.mark.parametrize("key", ["x", "9" * 5000, "", "-1", "1e3", "\0"])
+@pytest.mark.parametrize(
+    "table",
+    ["studies/study", "studies/participant", "generation/pair", "generation/experiment", "auth/user"],
+)
+def test_an_action_on_a_row_without_a_key_is_refused(admin_client, table, key):
+    sent = {"action": "delete_selected", "_selected_action": ["1", key]}
+
+    answer = admin_client.post(f"/admin/{table}/", sent)
+
+    assert answer.status_code == 400
+    assert "Nothing was changed" in answer.content.decode()
 
 
 LOOKED_AT = ("", "instructions/", "trial/", "end/", "leave/", "left/", "screened/", "picture/x.png")

@@ -1,12 +1,15 @@
 """How carefully people answered, and their approval: in the list, in the log, of no weight in results."""
 
+import csv
+import io
+
 import pytest
 from django.urls import reverse
 
-from studies import care, results
+from studies import care, enrolment, protocol, recruitment, results, watching
 from studies.access import Role
 from studies.models import Kind, Member, Participant, Trial
-from tests.studies.factories import Person, published
+from tests.studies.factories import Person, draft, published
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:studies_participant_changelist"
@@ -57,7 +60,7 @@ def test_who_finished_is_approved_once_and_it_can_be_taken_back(admin_client):
     asked = {"action": "approve", "_selected_action": [done.row.pk, under_way.row.pk]}
 
     page = admin_client.post(reverse(LIST), asked, follow=True).content.decode()
-    assert "1 approved. 1 stay as they are" in page
+    assert "1 approved. 1 left as they are: did not finish." in page
     assert done.row.approved_at is not None
     assert under_way.row.approved_at is None
     entry = study.audit.get(action="approved")
@@ -104,8 +107,7 @@ def test_the_list_shows_what_to_look_at(admin_client):
     page = admin_client.get(reverse(LIST)).content.decode()
 
     assert "1.23 s" in page
-    assert "2 of 4 catch trials right" in page
-    assert "8 times a picture did not arrive" in page
+    assert "catch 2/4, missing 8" in page
 
 
 @pytest.mark.parametrize(("role", "may"), [(Role.COLLABORATOR, True), (Role.READER, False)])
@@ -126,3 +128,56 @@ def test_only_who_invites_people_gets_their_ids(client, django_user_model, role,
         assert rows[1].startswith(f"5f1a,{people[0].code},finished,yes,{study.slug},p")
     else:
         assert b"5f1a" not in answer.content
+
+
+def test_the_list_of_one_study_leaves_its_name_out(admin_client):
+    study = published(2, people=1)
+    finished(study)
+
+    one = admin_client.get(reverse(LIST), {"study__id__exact": study.pk}).context["cl"].list_display
+    every = admin_client.get(reverse(LIST)).context["cl"].list_display
+
+    assert set(every) - set(one) == {"study", "mode"}
+
+
+def test_the_csv_of_links_says_whose_each_was(admin_client):
+    study = published(2, people=2, entry="links")
+    used, _ = recruitment.make_links(study, 2)
+    person = Person(study, f"?link={used.token}").start().finish()
+
+    rows = list(csv.DictReader(io.StringIO(
+        admin_client.get(reverse("admin:studies_links", args=[study.pk])).getvalue().decode()
+    )))  # fmt: skip
+
+    assert [row["participant"] for row in rows] == [person.row.pseudonym, ""]
+    assert [row["code"] for row in rows] == [person.code, ""]
+
+
+def test_who_finished_and_withdrew_is_counted_as_finished_nowhere():
+    study = published(2, people=2)
+    stayed, left = finished(study), finished(study)
+    enrolment.withdraw(left.row)
+
+    seen = watching.watch(study)
+
+    assert stayed.row.state == "finished"
+    assert (seen.counts.finished, seen.days[0].came, seen.days[0].finished) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("open", "Everybody with the address"),
+        ("links", "by one-time links"),
+        ("prolific", "with an id of theirs"),
+    ],
+)
+def test_the_address_is_offered_only_to_whom_it_is_of_use(admin_client, entry, says):
+    study = draft(2, people=2, entry=entry)
+
+    publish = admin_client.get(reverse("admin:studies_publish", args=[study.pk])).content.decode()
+    protocol.publish(study)
+    panel = admin_client.get(reverse("admin:studies_watch", args=[study.pk])).content.decode()
+
+    assert says in publish
+    assert ("Address for participants" in panel) is (entry == "open")
