@@ -1,12 +1,15 @@
 """Participants in the admin: who came, what became of them, how carefully they answered, and approval."""
 
 import csv
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import EmptyFieldListFilter, RelatedOnlyFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
@@ -37,8 +40,8 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
         "answers",
         "times",
         "flags",
-        "finished_at",
-        "approved_at",
+        "finished",
+        "approved",
         "external_id",
         "code",
     ]
@@ -128,9 +131,17 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
         said = person.answers.select_related("question").order_by("question__position", "question")
         return "\n".join(f"{answer.question}: {answer.value or '–'}" for answer in said) or "–"
 
-    @display(description="Time, an answer's")
+    @display(description="Finished", ordering="finished_at")
+    def finished(self, person: Participant) -> str:
+        return _moment(person.finished_at)
+
+    @display(description="Approved", ordering="approved_at")
+    def approved(self, person: Participant) -> str:
+        return _moment(person.approved_at)
+
+    @display(description="Time")
     def times(self, person: Any) -> str:
-        """From the first trial to the last vote, and the median of their answers' response times."""
+        """From the first trial to the last vote, and the median response time of their answers."""
         whole = each = "–"
         if person.finished_at and person.started_at:
             whole = f"{(person.finished_at - person.started_at).total_seconds() / 60:.1f} min"
@@ -151,3 +162,7 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
     @display(description="Answers")
     def answers(self, person: Participant) -> str:
         return f"{person.votes_count} of {person.trials_count}"
+
+
+def _moment(when: datetime | None) -> str:
+    return "–" if when is None else date_format(localtime(when), "j M, H:i")

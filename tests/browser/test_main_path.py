@@ -142,7 +142,9 @@ def watch(page: Page) -> None:
     expect(page.locator("body")).to_contain_text("2 of 3 finished")
     expect(page.locator("body")).to_contain_text("8 answers")
     shot(page, "watch")
-    page.goto("/admin/studies/participant/")
+    page.click("a:has-text('Participants') >> nth=-1")
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
+    page.wait_for_load_state()
     shot(page, "participants")
 
 
