@@ -17,7 +17,7 @@ import torch
 from evalsite.drawing import Gallery
 from generation import tuning
 from generation.conditions import Condition, PredictorNoise, Sampler, check_for
-from generation.engine.forecast import ETA, RHO, Data, Forecast, Offset, best_schedule, predict
+from generation.engine.forecast import ETA, RHO, Data, Forecast, Offset, predict
 from generation.engine.spectrum import measure
 from generation.engine.step import grid_of
 from generation.scoring import attributes, registry
@@ -169,7 +169,7 @@ class Tuner:
         of_se2p = [p for p in pilots if p.start.sampler == Sampler.SE2P]
         best = min(of_se2p, key=lambda p: p.found.objective)
         scaled, scaled_double = (p for p in pilots if p.start.sampler == Sampler.DDPM)
-        schedule = best_schedule(near.data, steps).condition
+        schedule = next(p.condition for p in predicted if isinstance(p.condition.noise_scale, tuple))
         self.said(f"N = {steps}: judging on {self.asked.judge} other images")
         return {
             "steps": steps,

@@ -114,8 +114,8 @@ def open_to(user: Somebody, what: May = May.SEE) -> QuerySet[Study]:
         return Study.objects.none()
     if user.is_superuser:
         return Study.objects.all()
-    roles = [each.value for each, granted in RIGHTS.items() if what in granted]
-    return Study.objects.filter(Q(owner=user.pk) | Q(pk__in=_of_member(user).filter(role__in=roles)))
+    granted = _of_member(user).filter(role__in=_roles(what))
+    return Study.objects.filter(Q(owner=user.pk) | Q(pk__in=granted))
 
 
 def may_any(user: Somebody, what: May) -> bool:
@@ -125,8 +125,7 @@ def may_any(user: Somebody, what: May) -> bool:
 
 def may_all(user: Somebody, what: May) -> bool:
     """Whether somebody may do this to every study that they see."""
-    roles = [each.value for each, granted in RIGHTS.items() if what in granted]
-    return user.is_superuser or not _of_member(user).exclude(role__in=roles).exists()
+    return user.is_superuser or not _of_member(user).exclude(role__in=_roles(what)).exists()
 
 
 def may_make(user: Somebody) -> bool:
@@ -161,6 +160,10 @@ def take(study: Study, user: User, actor: Any) -> None:
     with transaction.atomic():
         if Member.objects.filter(study=study, user=user).delete()[0]:
             audit.record(study, actor, "access taken", user=user.get_username())
+
+
+def _roles(what: May) -> list[str]:
+    return [role.value for role, granted in RIGHTS.items() if what in granted]
 
 
 def _of_member(user: Somebody) -> QuerySet[Member, int]:

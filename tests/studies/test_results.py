@@ -13,6 +13,7 @@ from studies.statistics.analysis import Options, analyze
 from studies.statistics.decisions import holm
 from studies.statistics.intervals import preference
 from tests.studies.factories import Person, draft, experiment, published
+from tests.studies.statistics.alike import alike
 
 pytestmark = pytest.mark.django_db
 
@@ -73,7 +74,7 @@ def test_the_page_and_analyze_on_the_votes_file_give_the_same_figures():
     assert len(shown["blocks"]) == 2
     assert all(block["bradley_terry"]["names"] == ["baseline", "naive", "se2p"]
                for block in shown["blocks"].values())  # fmt: skip
-    assert close(shown, expected)
+    assert alike(shown, expected)
 
 
 def test_all_kinds_of_trials_and_several_questions_give_the_figures_of_the_votes_file():
@@ -91,16 +92,7 @@ def test_all_kinds_of_trials_and_several_questions_give_the_figures_of_the_votes
     options = Options(completed=votes.people("finished"), planned_people=4, units=blocks)
     assert shown["votes"]["catch"] == 8
     assert len(blocks) == 2
-    assert close(shown, analyze(votes, options))
-
-
-def close(one, other) -> bool:
-    """Equal to 1e-9, whatever the order of keys."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(close, one, other))
-    return one == other or (isinstance(one, float) and one == pytest.approx(other, rel=1e-9, abs=1e-12))
+    assert alike(shown, analyze(votes, options))
 
 
 def exclude(person: Participant) -> None:

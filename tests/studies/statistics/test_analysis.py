@@ -11,6 +11,7 @@ from studies.statistics.exclusions import Rules
 from studies.statistics.intervals import Estimand, preference
 from studies.statistics.table import read
 from studies.statistics.votes import BadVote, from_columns
+from tests.studies.statistics.alike import alike
 
 
 def rows_of(seed=1, people=12, items=10, treatments=("se2p",), block="all", share=0.65):
@@ -494,16 +495,6 @@ def few_votes(seed):
                 "block": f"N = {steps}", "model": "DDPM", "steps": steps,
                 "kind": "main" if k < 5 else "repeat",
             }  # fmt: skip
-
-
-def alike(one, other):
-    """Equal to 1e-9, whatever the order of keys."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(alike, one, other))
-    numbers = isinstance(one, float) and isinstance(other, float)
-    return one == other or (numbers and one == pytest.approx(other, rel=1e-9, abs=1e-12))
 
 
 @pytest.mark.parametrize("seed", (151, 155, 302, 311, 355, 449, 498, 524, 618, 793, 988, 1143))
