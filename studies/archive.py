@@ -92,6 +92,7 @@ def _manifest(study: Study, files: dict[str, Any], made_at: str) -> dict[str, An
             "title": study.title,
             "margin": results.margin(study),
             "places": [asdict(place) for place in results.places(study)],
+            "reworded": results.reworded(study),
             "planned_people": results.planned_people(study),
             "wanted": study.people,
             "closed": study.state == Study.State.CLOSED,

@@ -207,7 +207,7 @@ SIDES = (
     Column("left", Kind.TEXT, _side("left"), "the condition whose picture stood on the left", ready=True),
     Column("right", Kind.TEXT, _side("right"), "the condition whose picture stood on the right", ready=True),
 )
-QUESTION = Column("question", Kind.TEXT, "question.text", "what was asked")
+QUESTION = Column("question", Kind.TEXT, "question.text", "what was asked, in its latest words")
 KIND = Column("kind", Kind.WORD, "trial.kind", "main, repeat (sides swapped), practice or catch")
 POSITION = Column(
     "position", Kind.INTEGER, "trial.position + 1", "the trial's place in the person's list, from 1"

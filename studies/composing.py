@@ -17,7 +17,11 @@ from studies.drafts import Cell
 from studies.models import Block, FormQuestion, Question, Study, Translation
 
 USUAL_STEPS = 20
-ONES_OWN = {"id", "slug", "title", "state", "owner", "created", "published_at", "closed_at", "unblinded_at"}
+# What a copy of a study doesn't take over; codes and the way back belong to one call for people elsewhere.
+ONES_OWN = {
+    "id", "slug", "title", "state", "owner", "created", "published_at", "closed_at", "unblinded_at",
+    "code_complete", "code_full", "code_screened", "return_url",
+}  # fmt: skip
 Row = TypeVar("Row", Block, Question, FormQuestion, Translation)
 LONGEST_TITLE = Study._meta.get_field("title").max_length or 0
 LONGEST_SLUG = Study._meta.get_field("slug").max_length or 0

@@ -83,11 +83,17 @@ def write(
         "recruitment": {
             "entry": study.entry,
             "parameter": study.external_parameter,
-            "code_complete": study.code_complete,
-            "code_full": study.code_full,
-            "code_screened": study.code_screened,
-            "return_url": study.return_url,
         },
+    }
+
+
+def outcomes(study: Study) -> dict[str, str]:
+    """What people get at the end, frozen beside the document: whoever reads that must not learn a code."""
+    return {
+        "code_complete": study.code_complete,
+        "code_full": study.code_full,
+        "code_screened": study.code_screened,
+        "return_url": study.return_url,
     }
 
 

@@ -21,7 +21,7 @@ from studies.models import Result, Study
 from studies.snapshot import snapshot
 
 SMALL = 20_000  # votes that are analysed while the page is asked for
-SCHEMA = 2  # of the stored document and figures; another number has them computed again
+SCHEMA = 3  # of the stored document and figures; another number has them computed again
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def _standing(study: Study) -> tuple[str, int]:
         n=Count("pk"), last=Max("pk")
     )
     protocols = list(study.protocols.values_list("sha256", flat=True))
-    rests = [SCHEMA, study.title, study.state, study.unblinded_at is not None, people, scored, protocols]
+    said = [study.title, *study.questions.values_list("text", flat=True)]
+    rests = [SCHEMA, said, study.state, study.unblinded_at is not None, people, scored, protocols]
     if not protocols:
         rests += [str(study.margin), list(study.blocks.values_list("pk", flat=True))]
     digest = hashlib.sha256(json.dumps(rests).encode()).hexdigest()

@@ -26,7 +26,7 @@ def page_findings(study: Study, document: dict[str, Any], pairs: dict[int, Pair]
 
     Nothing may differ or name an arm, and left is loaded before right whichever arm stands there.
     """
-    said = pages.from_document(document)
+    said = pages.from_document(document, {})
     differing, naming, order = [], [], []
     checked = 0
     for block in document["design"]["blocks"]:

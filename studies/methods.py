@@ -32,7 +32,7 @@ PLACES = {
               "translations", "language"),
     "design": ("people", "assignment", "ties", "practice", "catches", "repeats", "minutes", "blocks"),
     "analysis": ("estimand", "family", "primary", "margin", "exclusion", "blind"),
-    "recruitment": ("entry", "parameter", "code_complete", "code_full", "code_screened", "return_url"),
+    "recruitment": ("entry", "parameter"),
 }  # fmt: skip
 
 

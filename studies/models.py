@@ -395,6 +395,7 @@ class Protocol(models.Model):
     version = models.PositiveSmallIntegerField()
     document = models.TextField()  # canonical JSON; its SHA-256 is the protocol's name
     sha256 = models.CharField(max_length=64)
+    outcomes = models.JSONField(default=dict)  # codes and the way back, which readers don't get
     leaks = models.JSONField()  # the report of the leak check
     seed = models.BigIntegerField()  # of the seats
     published_at = models.DateTimeField()

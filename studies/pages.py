@@ -56,22 +56,25 @@ def texts(protocol: Protocol, language: str = "") -> Texts:
 @lru_cache(maxsize=64 * len(LANGUAGES))
 def _texts(protocol: int, sha256: str, language: str) -> Texts:
     # A protocol never changes, so what was read once holds; the hash guards against another row of that key.
-    document = json.loads(Protocol.objects.values_list("document", flat=True).get(pk=protocol))
-    return from_document(document, language)
+    document, outcomes = Protocol.objects.values_list("document", "outcomes").get(pk=protocol)
+    return from_document(json.loads(document), outcomes, language)
 
 
-def from_document(document: dict[str, Any], language: str = "") -> Texts:
-    """The texts in a protocol's document, in a language that it has, else in the study's own."""
-    said, design, recruited = document["texts"], document["design"], document["recruitment"]
+def from_document(document: dict[str, Any], outcomes: Mapping[str, str], language: str = "") -> Texts:
+    """The texts in a protocol's document, in a language that it has, else in the study's own.
+
+    outcomes: what people get at the end; documents of earlier versions hold it themselves.
+    """
+    said, design = document["texts"], document["design"]
+    handed = {**document["recruitment"], **outcomes}
     own = Texts(
         title=said["title"], consent=said["consent"], instructions=said["instructions"],
         debrief=said["debrief"], contact=said["contact"],
         questions={question["key"]: question["text"] for question in said["questions"]},
         ties=design["ties"], minutes=design["minutes"], trials=design["trials"], practice=design["practice"],
-        code_complete=recruited["code_complete"], code_full=recruited["code_full"],
-        return_url=recruited["return_url"],
+        code_complete=handed.get("code_complete", ""), code_full=handed.get("code_full", ""),
+        code_screened=handed.get("code_screened", ""), return_url=handed.get("return_url", ""),
         # Protocols of earlier versions asked people nothing about themselves.
-        code_screened=recruited.get("code_screened", ""),
         form=tuple(map(Asked.from_json, said.get("form", []))),
         language=said.get("language", ENGLISH),
     )  # fmt: skip

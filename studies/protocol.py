@@ -41,7 +41,7 @@ def publish(study: Study, actor: Any = None) -> Protocol:
         now = timezone.now()
         protocol = Protocol(
             study=study, version=study.protocols.count() + 1, seed=secrets.randbits(62),
-            published_at=now, published_by=actor, leaks=[],
+            published_at=now, published_by=actor, leaks=[], outcomes=document.outcomes(study),
         )  # fmt: skip
         files, findings = copies.make(pairs.values(), spoilt=bool(study.practice or study.catches))
         written = document.write(study, protocol, design, pairs, files)

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Count, F, Q, QuerySet, Sum
 
 from generation.models import ImageModel
-from studies import arrays
+from studies import arrays, pages
 from studies.models import Kind, Mode, Participant, Shows, Study, Trial
 from studies.snapshot import snapshot
 from studies.statistics.dropout import LEFT, RIGHT, Stand, dropout
@@ -142,6 +142,7 @@ def compute(study: Study) -> dict[str, Any]:
             "title": study.title,
             "counts": asdict(counts(study)),
             "versions": _versions(study),
+            "reworded": reworded(study),
             "margin": margin(study),
             "places": [_plain(place) for place in where],
             "dropout": dropout(_stands(study)),
@@ -182,6 +183,17 @@ def _versions(study: Study) -> list[int]:
     """The protocol versions under which the live votes were cast."""
     cast = Participant.objects.filter(study=study, mode=Mode.LIVE, votes_count__gt=0)
     return sorted(set(cast.values_list("protocol__version", flat=True)))
+
+
+def reworded(study: Study) -> list[dict[str, Any]]:
+    """Questions that a version with live votes put in other words than the figures, for `wording`."""
+    now = dict(study.questions.values_list("pk", "text"))
+    found: dict[tuple[str, str], list[int]] = {}
+    for protocol in study.protocols.filter(version__in=_versions(study)).order_by("version"):
+        for key, text in pages.texts(protocol).questions.items():
+            if now.get(key, text) != text:
+                found.setdefault((text, now[key]), []).append(protocol.version)
+    return [{"versions": versions, "was": was, "now": text} for (was, text), versions in found.items()]
 
 
 def _stands(study: Study) -> list[Stand]:

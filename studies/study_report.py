@@ -52,7 +52,7 @@ def _findings(found: Found, drawn: Sequence[Figure]) -> Section:
     said = []
     if found["mode"] != Mode.LIVE:
         said.append("Nobody has voted in the live mode yet: these are the pilot's votes, and no result.")
-    if versions := wording.versions(found["versions"]):
+    if versions := wording.versions(found["versions"], found["reworded"]):
         said.append(f"{versions} What the later ones changed stands under Methods.")
     if reason := found.get("reason"):
         said.append(f"There is no figure yet: {reason}.")

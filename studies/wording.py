@@ -1,6 +1,6 @@
 """What the figures of a study say, in words: verdicts, captions, reasons, for pages and reports alike."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from studies.statistics.decisions import Verdict
@@ -103,12 +103,19 @@ def exclusions(counts: Found) -> str:
     )
 
 
-def versions(numbers: list[int]) -> str:
-    """Said where votes of several protocol versions stand together; else empty."""
-    if len(numbers) < 2:
-        return ""
-    named = f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
-    return f"The votes of protocol versions {named} are taken together."
+def versions(numbers: list[int], reworded: Sequence[Found] = ()) -> str:
+    """Said where votes of several protocol versions stand together, or answer other words; else empty.
+
+    reworded: questions with the `versions` that had other words, which they `was`, and what they are `now`.
+    """
+    said = []
+    if len(numbers) > 1:
+        said.append(f"The votes of protocol versions {listed(map(str, numbers))} are taken together.")
+    said += [
+        f"Under version {listed(map(str, each['versions']))} “{each['now']}” was asked as “{each['was']}”."
+        for each in reworded
+    ]
+    return " ".join(said)
 
 
 def side_bias(found: Found) -> str:

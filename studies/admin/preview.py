@@ -71,7 +71,7 @@ def _shown(request: HttpRequest, walk: Walk, step: str) -> HttpResponse:
         return render(request, "studies/trial.html", context | _trial(walk, int(step)))
     if step == "questions":
         context |= {"fields": pages.form_fields(walk.said, {}, {}), "longest": form.LONGEST}
-    context |= {"question": walk.questions[0], "code": walk.said.code_complete or CODE}
+    context |= {"question": walk.questions[0], "code": CODE}
     return render(request, f"studies/{step}.html", context)
 
 
@@ -122,7 +122,7 @@ def _walk(study: Study, language: str) -> Walk:
     pairs = Pair.objects.select_related("item", "baseline", "treatment").in_bulk(
         [pair for block in design.blocks for pair in block.pairs]
     )
-    said = pages.from_document(document.write(study, protocol, design, pairs, {}), language)
+    said = pages.from_document(document.write(study, protocol, design, pairs, {}), {}, language)
     return Walk(study, language, said, _seat(design), list(said.questions.values()))
 
 

@@ -31,7 +31,7 @@ def context(study: Study) -> dict[str, Any]:
         "methods": last.methods.split("\n\n") if last.methods else [],
         "reason": found.get("reason", ""),
         "pilot": found["mode"] != "live",
-        "versions": _versions(found["versions"]),
+        "versions": _versions(found),
         "exclusions": wording.exclusions(found["counts"]),
         "dropout": wording.dropout(found["dropout"]),
         "sections": [] if analysis is None else _sections(found),
@@ -43,9 +43,9 @@ def context(study: Study) -> dict[str, Any]:
     }
 
 
-def _versions(numbers: list[int]) -> str:
+def _versions(found: dict[str, Any]) -> str:
     """Said where votes of several protocol versions stand together; else empty."""
-    said = wording.versions(numbers)
+    said = wording.versions(found["versions"], found["reworded"])
     return said and f"{said} What the later ones changed stands under “Methods” below."
 
 

@@ -52,6 +52,7 @@ from studies.admin.rights import OfStudy, editable
 from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study, Translation
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
+HANDED_OUT = ("code_complete", "code_full", "code_screened", "return_url")  # at the end, to people
 SECONDS_A_TRIAL = drafts.SECONDS_A_TRIAL
 
 
@@ -148,6 +149,15 @@ class StudyAdmin(ModelAdmin):
             },
         ),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Study | None = None) -> Any:
+        if obj is None or access.may(request.user, obj, May.KNOW):
+            return self.fieldsets
+        # Whoever knows a code can claim to have taken part.
+        return [
+            (title, said | {"fields": [name for name in said["fields"] if name not in HANDED_OUT]})
+            for title, said in self.fieldsets
+        ]
 
     # --- what may be changed -------------------------------------------------------------------
     def has_change_permission(self, request: HttpRequest, obj: Study | None = None) -> bool:

@@ -42,6 +42,7 @@ def figures(folder: Path) -> dict[str, Any]:
         "title": said["title"],
         "counts": _counts(said["wanted"], live),
         "versions": sorted({int(p["protocol_version"]) for p in live if int(p["votes"])}),
+        "reworded": said["reworded"],
         "margin": said["margin"],
         "places": said["places"],
         "dropout": dropout(_stands(folder / "trials.csv", live, closed=said["closed"])),

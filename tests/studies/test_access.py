@@ -1,12 +1,14 @@
 """Who may do what: each role on each page, action and file of a study, read from the addresses themselves."""
 
+import io
 import re
+import zipfile
 
 import pytest
 from django.contrib.auth.models import Permission
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from studies import access
+from studies import access, composing
 from studies.access import May, Role
 from studies.models import Member, Study
 from tests.studies.factories import Person, draft, published
@@ -301,3 +303,40 @@ class TestFiles:
         )
 
         assert "there is an archive once it is published" in answer.content.decode()
+
+
+def test_a_code_is_known_only_to_who_may_know_it(users, client):
+    """Whoever reads a code can claim to have taken part, so it is in nothing that is handed on."""
+    said = {"code_complete": "C-OMPLETE", "code_full": "F-ULL", "code_screened": "S-CREENED"}
+    way = "https://site.invalid/?cc=R-ETURN"
+    study = given(published(2, people=1, blind=False, return_url=way, **said), users)
+    person = Person(study).start()
+    person.finish()
+    codes = [*said.values(), "R-ETURN"]
+
+    files = [("file", {"name": "protocol", "kind": "json"}), ("file", {"name": "archive", "kind": "zip"})]
+    client.force_login(users[Role.READER])
+    pages = [client.get(reverse("admin:studies_study_change", args=[study.pk]))]
+    pages += [
+        client.get(reverse(f"admin:studies_{name}", kwargs={"pk": study.pk} | more)) for name, more in files
+    ]
+    for page in pages:
+        assert page.status_code == 200
+        held = b"".join(page) if page.streaming else page.content
+        if held.startswith(b"PK"):
+            with zipfile.ZipFile(io.BytesIO(held)) as archive:
+                held = b"".join(archive.read(name) for name in archive.namelist())
+        assert not [code for code in codes if code.encode() in held]
+    assert person.row.code == "C-OMPLETE"
+
+    client.force_login(users[Role.OWNER])
+    shown = client.get(reverse("admin:studies_study_change", args=[study.pk])).content.decode()
+    assert all(code in shown for code in codes)
+
+
+def test_a_copy_of_a_study_has_no_codes_of_its_original(users):
+    study = published(2, code_complete="C-OMPLETE", return_url="https://site.invalid/?cc=C-OMPLETE")
+
+    copy = composing.duplicate(study, owner=users[Role.READER])
+
+    assert (copy.code_complete, copy.return_url) == ("", "")

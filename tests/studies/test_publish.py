@@ -117,7 +117,10 @@ def test_a_change_after_publication_is_a_new_version_and_who_has_begun_goes_on_w
     assert (early.row.protocol.version, late.row.protocol.version) == (1, 2)
     found = results.compute(study)
     assert found["analysis"]["votes"]["main"] == 6
-    assert wording.versions(found["versions"]) == "The votes of protocol versions 1 and 2 are taken together."
+    assert wording.versions(found["versions"], found["reworded"]) == (
+        "The votes of protocol versions 1 and 2 are taken together. "
+        "Under version 1 “Which is more beautiful?” was asked as “Which picture looks better?”."
+    )
 
 
 def test_changing_a_paused_study_changes_nothing_for_participants_until_it_is_published():
