@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from studies.statistics.clusters import Array, codes, squares
 from studies.statistics.decisions import holm
@@ -198,6 +197,8 @@ def metrics(found: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
 def _wilcoxon(means: Array) -> tuple[float | None, str | None]:
     if not means.any():
         return None, "wilcoxon_p: all differences are zero"
+    from scipy import stats  # takes a second that no page and no command need wait for at its start
+
     return float(stats.wilcoxon(means, zero_method="pratt").pvalue), None
 
 

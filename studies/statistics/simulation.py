@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 from scipy.sparse import csr_array
 
 from studies.statistics.clusters import Array, Codes
@@ -81,6 +81,8 @@ def intercept(share: float, sd: float) -> float:
     """μ such that the marginal share is `share` when the logit has standard deviation `sd`."""
     if share == 0.5:
         return 0.0
+    from scipy import optimize  # every command would wait for it at its start
+
     return float(optimize.brentq(lambda mu: float(expected_share(mu, sd)) - share, -200, 200, xtol=1e-12))
 
 

@@ -11,8 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ["torch", "torchvision", "diffusers", "transformers", "open_clip", "pyiqa"]
 
 
-def _loaded_after(code: str) -> set[str]:
-    script = f"{code}\nimport sys; print(*(name for name in {HEAVY} if name in sys.modules))"
+SLOW = ["scipy.stats", "scipy.optimize", "matplotlib", "pyarrow", "rich"]  # a second and more to start
+
+
+def _loaded_after(code: str, names: list[str] = HEAVY) -> set[str]:
+    script = f"{code}\nimport sys; print(*(name for name in {names} if name in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, env=os.environ, check=True
     )
@@ -32,6 +35,10 @@ def test_the_web_process_never_loads_torch():
 
 def test_a_worker_loads_torch_in_its_tasks_only():
     assert _loaded_after("from evalsite.celery import app\napp.loader.import_default_modules()") == set()
+
+
+def test_no_command_waits_for_what_few_need():
+    assert _loaded_after("import django; django.setup()", SLOW) == set()
 
 
 @pytest.mark.parametrize(
