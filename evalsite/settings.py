@@ -35,7 +35,7 @@ RECONCILE_SECONDS = env.float("EVALSITE_RECONCILE_SECONDS", default=15.0)
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # urls.py finds the pages; commands and workers have none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -13,6 +13,7 @@ class Icon(RedirectView):
         return static("studies/icon.svg")
 
 
+admin.autodiscover()
 handler500 = "evalsite.errors.server_error"
 urlpatterns = [
     path("favicon.ico", Icon.as_view()),

@@ -6,6 +6,7 @@ the csv module reads it.
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from studies.statistics.clusters import Codes
 from studies.statistics.clusters import codes as dense
 
 WORD = 8  # bytes
+THREADS = 2
 MOST_WORDS = 4  # of a cell; longer ones are cut out as strings
 Words = NDArray[np.uint64]
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(WORD + 1)], np.uint64)  # the first n bytes of a word
@@ -32,45 +34,49 @@ def columns(
     """
     if b'"' in data or b"\0" in data:
         raise NotPlain
-    data = data.replace(b"\r\n", b"\n")
     if b"\r" in data:
-        raise NotPlain
+        data = data.replace(b"\r\n", b"\n")
+        if b"\r" in data:
+            raise NotPlain
     start = data.find(b"\n") + 1
     if not start or start == len(data):
         raise NotPlain
-    padded = data.removesuffix(b"\n") + b"\n" + bytes(WORD)
-    begin, end = _cells(padded[:-WORD], start, ord(separator), width)
-    word_at = np.ndarray((len(padded) - WORD,), "<u8", padded, strides=(1,))
-    return {at: _column(padded, word_at, begin[:, at], end[:, at]) for at in positions}
+    # The last word of a cell may reach beyond the last line.
+    padded = b"".join([data, b"" if data.endswith(b"\n") else b"\n", bytes(WORD)])
+    begin, end = _cells(np.frombuffer(padded, np.uint8)[start:-WORD], ord(separator), width)
+    word_at = np.ndarray((len(padded) - WORD - start,), "<u8", padded, start, (1,))
+    own = memoryview(padded)[start:]
+    wanted = list(positions)
+    with ThreadPoolExecutor(THREADS) as pool:  # NumPy lets go of Python while it passes over an array
+        found = pool.map(lambda at: _column(own, word_at, begin[at], end[at]), wanted)
+    return dict(zip(wanted, found, strict=True))
 
 
-def _cells(data: bytes, start: int, separator: int, width: int) -> tuple[Codes, Codes]:
-    """Where each cell (n, width) begins and ends."""
-    characters = np.frombuffer(data, np.uint8)[start:]
+def _cells(characters: NDArray[np.uint8], separator: int, width: int) -> tuple[list[Codes], list[Codes]]:
+    """Where the cells of each column begin and end, (n,) for each."""
     lines = np.flatnonzero(characters == ord("\n"))
     found = np.flatnonzero(characters == separator)
     if len(found) != len(lines) * (width - 1):
         raise NotPlain
     first = np.concatenate([[0], lines[:-1] + 1])
-    marks = found.reshape(len(lines), width - 1)
-    whole = (marks[:, 0] >= first) & (marks[:, -1] < lines) & (lines - first >= width)
+    marks = list(np.ascontiguousarray(found.reshape(len(lines), width - 1).T))
+    whole = (marks[0] >= first) & (marks[-1] < lines) & (lines - first >= width)
     if not whole.all():  # a row with more or fewer cells, or with nothing in any
         raise NotPlain
-    begin = np.column_stack([first, marks + 1]) + start
-    return begin, np.column_stack([marks, lines]) + start
+    return [first, *(mark + 1 for mark in marks)], [*marks, lines]
 
 
-def _column(padded: bytes, word_at: Words, begin: Codes, end: Codes) -> tuple[Codes, list[str]]:
+def _column(text: memoryview, word_at: Words, begin: Codes, end: Codes) -> tuple[Codes, list[str]]:
     length = end - begin
     longest = int(length.max())
     if longest > WORD * MOST_WORDS:
-        return _long(padded, begin, end)
+        return _long(text, begin, end)
     codes, n = _factor(word_at[begin] & _KEEP[np.minimum(length, WORD)])
     for passed in range(WORD, longest, WORD):
         rest = np.clip(length - passed, 0, WORD)
         more, m = _factor(word_at[np.where(rest > 0, begin + passed, 0)] & _KEEP[rest])
         codes, n = dense(codes * m + more)
-    return _by_appearance(padded, codes, n, begin, end)
+    return _by_appearance(text, codes, n, begin, end)
 
 
 def _factor(words: Words) -> tuple[Codes, int]:
@@ -87,7 +93,9 @@ def _factor(words: Words) -> tuple[Codes, int]:
     return codes, len(known)
 
 
-def _by_appearance(padded: bytes, codes: Codes, n: int, begin: Codes, end: Codes) -> tuple[Codes, list[str]]:
+def _by_appearance(
+    text: memoryview, codes: Codes, n: int, begin: Codes, end: Codes
+) -> tuple[Codes, list[str]]:
     first = np.empty(n, np.int64)
     first[codes[::-1]] = np.arange(len(codes))[::-1]  # of equal codes, the last one written stays
     order = np.argsort(first)
@@ -95,11 +103,13 @@ def _by_appearance(padded: bytes, codes: Codes, n: int, begin: Codes, end: Codes
     rank[order] = np.arange(n)
     rows = first[order]
     cells = zip(begin[rows].tolist(), end[rows].tolist(), strict=True)
-    return rank[codes], [padded[a:b].decode() for a, b in cells]
+    return rank[codes], [str(text[a:b], "utf-8") for a, b in cells]
 
 
-def _long(padded: bytes, begin: Codes, end: Codes) -> tuple[Codes, list[str]]:
+def _long(text: memoryview, begin: Codes, end: Codes) -> tuple[Codes, list[str]]:
     seen: dict[bytes, int] = {}
     cells = zip(begin.tolist(), end.tolist(), strict=True)
-    codes = np.fromiter((seen.setdefault(padded[a:b], len(seen)) for a, b in cells), np.int64, len(begin))
+    codes = np.fromiter(
+        (seen.setdefault(bytes(text[a:b]), len(seen)) for a, b in cells), np.int64, len(begin)
+    )
     return codes, [cell.decode() for cell in seen]
