@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ import torch
 from django.core.management import call_command
 from PIL import Image
 
+from benchmarks.memory import peak
 from generation.scoring import quality
 from generation.scoring.files import decode, pictures_in
 from generation.scoring.weights import Weights
@@ -142,9 +142,10 @@ def _memory(folder: Path, count: int) -> None:
 def _scored(folder: Path) -> tuple[float, float]:
     """Seconds that scoring a folder takes, and this process's highest memory in MB."""
     django.setup()
+    peak(anew=True)
     start = time.perf_counter()
     call_command("score", str(folder), "--metrics", "brightness,sharpness", stdout=io.StringIO())
-    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.perf_counter() - start, peak()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,30 @@ if TYPE_CHECKING:
     from generation.engine.families import Item, Model
 
 BATCH = 8
+
+
+class NotDrawn(Exception):
+    """Images that aren't there yet. wanted: each condition with the items that it is to draw."""
+
+    def __init__(self, wanted: Sequence[tuple[Condition, Sequence[Item]]]) -> None:
+        super().__init__(f"{len(wanted)} settings are not drawn yet")
+        self.wanted = list(wanted)
+
+
+class Draws(Protocol):
+    """What gives a model's images: from a folder (`Gallery`) or from rounds of experiments (`rounds`)."""
+
+    @property
+    def model(self) -> Model: ...
+
+    def prepare(self, conditions: Sequence[Condition], items: Sequence[Item]) -> None:
+        """Say what will be asked for. Raises NotDrawn where it is drawn elsewhere and not all is there."""
+
+    def images(self, condition: Condition, items: Sequence[Item]) -> list[np.ndarray]:
+        """(H, W, 3) uint8 of each item, in order."""
+
+    def seconds(self, condition: Condition, items: Sequence[Item]) -> float:
+        """What an image of these took, on average; all of them are drawn."""
 
 
 @dataclass
@@ -35,6 +59,9 @@ class Gallery:
     guidance: float | None = None
     batch: int = BATCH
     said: Callable[[str], None] = print
+
+    def prepare(self, conditions: Sequence[Condition], items: Sequence[Item]) -> None:
+        """Nothing: what is asked for is drawn then."""
 
     def images(self, condition: Condition, items: Sequence[Item]) -> list[np.ndarray]:
         """(H, W, 3) uint8 of each item, in order. Raises BadFolder and what `generate` raises."""

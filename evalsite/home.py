@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from generation import progress
-from generation.models import Chunk, Experiment
+from generation.models import Chunk, Experiment, Tuning
 from studies import access, results
 from studies.models import Block, Study
 
@@ -43,8 +43,8 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
         new += _studies_closed(studies)
     if may_see_pictures:
         running += _experiments_under_way()
-        needed += _experiments_failed()
-        new += _experiments_done(user.has_perm("studies.add_study"))
+        needed += _experiments_failed() + _tunings_failed()
+        new += _tunings_done() + _experiments_done(user.has_perm("studies.add_study"))
     return found | {
         "title": "What is happening",
         "running": running,
@@ -162,10 +162,14 @@ def _experiments_failed() -> list[Line]:
 
 def _experiments_done(may_make_studies: bool) -> list[Line]:
     open_chunks = Chunk.objects.exclude(stage=Chunk.Stage.DONE)
-    done = Experiment.objects.filter(
-        ~Exists(open_chunks.filter(experiment=OuterRef("pk"))),
-        Exists(Chunk.objects.filter(experiment=OuterRef("pk"))),
-    ).annotate(asked=Exists(Block.objects.filter(experiment=OuterRef("pk"))))
+    done = (
+        Experiment.that_stand_alone()
+        .filter(
+            ~Exists(open_chunks.filter(experiment=OuterRef("pk"))),
+            Exists(Chunk.objects.filter(experiment=OuterRef("pk"))),
+        )
+        .annotate(asked=Exists(Block.objects.filter(experiment=OuterRef("pk"))))
+    )
     compose = reverse("admin:studies_study_compose")
     return [
         Line(
@@ -181,3 +185,18 @@ def _experiments_done(may_make_studies: bool) -> list[Line]:
 
 def _some(found: QuerySet[Any]) -> Iterable[Any]:
     return found[:MOST]
+
+
+# --- tunings, whose rounds stand among the experiments -------------------------------------------
+def _tunings_failed() -> list[Line]:
+    failed = Tuning.objects.filter(state=Tuning.State.FAILED)
+    return [Line(row.name, row.get_absolute_url(), f"failed: {row.error}") for row in _some(failed)]
+
+
+def _tunings_done() -> list[Line]:
+    done = Tuning.objects.filter(state=Tuning.State.DONE).order_by("-ended_at")
+    return [
+        Line(row.name, row.get_absolute_url(), "the best settings are found", step="Findings",
+             step_address=row.get_absolute_url())
+        for row in _some(done)
+    ]  # fmt: skip

@@ -143,9 +143,11 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "generation.tasks.make_images": {"queue": "generation"},
     "generation.tasks.score_images": {"queue": "scoring"},
+    "evalsite.tasks.advance_tuning": {"queue": "generation"},
 }
 CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "generation.tasks.reconcile", "schedule": RECONCILE_SECONDS},
+    "watch-tunings": {"task": "evalsite.tasks.watch_tunings", "schedule": RECONCILE_SECONDS},
 }
 
 LOGGING = {

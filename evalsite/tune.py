@@ -6,18 +6,20 @@ itself; other seeds judge. What chooses and what reports never see the same seed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice, product
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
-from evalsite.drawing import Gallery
+from evalsite.asked import JUDGE_SEEDS, PILOT_SEEDS, REFERENCE_SEEDS, Asked, Offset
+from evalsite.drawing import Draws, NotDrawn
+from evalsite.tone import fit
 from generation import tuning
-from generation.conditions import Condition, PredictorNoise, Sampler, check_for
-from generation.engine.forecast import ETA, RHO, Data, Forecast, Offset, predict
+from generation.conditions import Condition, PredictorNoise, Sampler
+from generation.engine.forecast import ETA, RHO, Data, Forecast, predict
 from generation.engine.spectrum import measure
 from generation.engine.step import grid_of
 from generation.scoring import attributes, registry
@@ -26,64 +28,18 @@ from studies.statistics.scores import clustered_mean
 from studies.statistics.sets import mmd2, mmd2_difference
 
 if TYPE_CHECKING:
-    from generation.engine.families import Item, Model
+    from generation.engine.families import Model
 
 EQUIVALENT = 0.25  # of the plain baseline's distance at the same N: a difference within it counts as none
 MAP_RHO = 17  # values of ρ on the map of the closed form
 SPACE_BATCH = 16
-# First seeds of the three sets: far apart, so that none has a seed of another.
-REFERENCE_SEEDS, PILOT_SEEDS, JUDGE_SEEDS = 0, 1_000_000, 2_000_000
-LEAST = {"references": 8, "pilot": 8, "judge": 8, "tries": tuning.COARSE}
-MOST = {"references": 4096, "pilot": 100_000, "judge": 100_000, "tries": 100}
 
 
-class OutOfRange(ValueError):
-    """A number that gives no answer or takes for ever; the message says what is allowed."""
+Part = TypeVar("Part")
 
 
 class WrongReference(ValueError):
     """A reference that the model's images can't be compared with; the message says why."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What to tune. subjects: fields of an item (label or prompt); images are shared out among them.
-
-    references, pilot, judge: images of each set. tries: settings that each arm may try out in its pilots.
-    """
-
-    steps: Sequence[int]
-    subjects: Sequence[Mapping[str, Any]]
-    offsets: Sequence[Offset] = (1,)
-    reference_steps: int = 250
-    references: int = 256
-    pilot: int = 64
-    judge: int = 256
-    tries: int = 8
-
-    def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            if not least <= getattr(self, name) <= MOST[name]:
-                raise OutOfRange(
-                    f"{name} = {getattr(self, name)}: allowed is a whole number from {least} to {MOST[name]}"
-                )
-
-    def items(self, first_seed: int, count: int) -> list[Item]:
-        """So many items from this seed on, each subject as often, ±1."""
-        from generation.engine.families import Item
-
-        seeds = range(first_seed, first_seed + -(-count // len(self.subjects)))
-        return [Item(seed=s, **subject) for s, subject in islice(product(seeds, self.subjects), count)]
-
-    def check(self, timesteps: int) -> None:
-        """Raises NotAllowed and OutOfRange where a model of so many timesteps can't take it."""
-        check_for(Condition(sampler=Sampler.DDPM, steps=self.reference_steps), timesteps)
-        for steps, offset in product(self.steps, self.offsets):
-            check_for(Condition(sampler=Sampler.SE2P, steps=steps, offset=offset), timesteps)
-            if 2 * steps > timesteps:
-                raise OutOfRange(
-                    f"N = {steps}: arms with 2N steps need {2 * steps} timesteps, the model has {timesteps}"
-                )
 
 
 @dataclass(frozen=True)
@@ -103,10 +59,10 @@ class Near:
 
 
 class Tuner:
-    """One run: the model, the folder of its images, what was asked for, and the weights of the features."""
+    """One run: the model with its images, what was asked for, and the weights of the features."""
 
     def __init__(
-        self, gallery: Gallery, asked: Asked, weights: Weights, said: Callable[[str], None] = print
+        self, gallery: Draws, asked: Asked, weights: Weights, said: Callable[[str], None] = print
     ) -> None:
         self.gallery = gallery
         self.model: Model = gallery.model
@@ -118,7 +74,7 @@ class Tuner:
     def run(self, reference: Sequence[np.ndarray] | None = None) -> dict[str, Any]:
         """All findings as plain data. reference: images to be near to; None draws them with many steps.
 
-        Raises WrongReference, BadFolder, and what `generate` raises.
+        Raises WrongReference, and what the gallery raises: NotDrawn with all that can be drawn by now.
         """
         asked = self.asked
         if reference is None:
@@ -144,7 +100,7 @@ class Tuner:
                 "shrinkage": spectrum.shrinkage,
                 "numbers": int(spectrum.count.sum()),
             },
-            "steps": [self._at(near, steps) for steps in asked.steps],
+            "steps": _each(partial(self._at, near, steps) for steps in asked.steps),
         }
 
     def _near(self, images: Sequence[np.ndarray]) -> Near:
@@ -163,20 +119,21 @@ class Tuner:
 
     def _at(self, near: Near, steps: int) -> dict[str, Any]:
         """Prediction, pilots and judgement at one N."""
-        predicted = predict(near.data, steps, self.asked.offsets)
         self.said(f"N = {steps}: pilots of {self.asked.pilot} images")
         pilots = self._pilots(near, steps)
+        predicted = predict(near.data, steps, self.asked.offsets)
         of_se2p = [p for p in pilots if p.start.sampler == Sampler.SE2P]
         best = min(of_se2p, key=lambda p: p.found.objective)
         scaled, scaled_double = (p for p in pilots if p.start.sampler == Sampler.DDPM)
         schedule = next(p.condition for p in predicted if isinstance(p.condition.noise_scale, tuple))
+        tone = self._toned(steps, best.condition)
         self.said(f"N = {steps}: judging on {self.asked.judge} other images")
         return {
             "steps": steps,
             "predicted": [_forecast(one) for one in predicted],
             "map": _map(near.data, steps, self.asked.offsets, best.start),
             "pilots": [_pilot(one, near.data) for one in pilots],
-            "judged": self._judged(near, tuning.arms(steps, best, scaled, scaled_double, schedule)),
+            "judged": self._judged(near, tuning.arms(steps, best, scaled, scaled_double, [schedule, tone])),
         }
 
     def _pilots(self, near: Near, steps: int) -> list[tuning.Pilot]:
@@ -186,11 +143,8 @@ class Tuner:
         def distance(condition: Condition) -> float:
             return near.distance(self._features(self.gallery.images(condition, items)))
 
-        def choose(name: str, start: Condition, parameter: str, bounds: tuple[float, float]) -> tuning.Pilot:
-            return tuning.pilot(name, start, parameter, bounds, distance, tries=self.asked.tries)
-
-        found = [
-            choose(
+        starts: list[tuple[str, Condition, str, tuple[float, float]]] = [
+            (
                 f"SE2P, {noise} noise, δ = {offset}",
                 Condition(sampler=Sampler.SE2P, steps=steps, offset=offset, predictor_noise=noise),
                 "rho",
@@ -201,12 +155,24 @@ class Tuner:
         ]
         for factor, name in ((1, "scaled baseline"), (2, "scaled baseline, 2N")):
             plain = Condition(sampler=Sampler.DDPM, steps=factor * steps)
-            found.append(choose(name, plain, "noise_scale", ETA))
-        return found
+            starts.append((name, plain, "noise_scale", ETA))
+        coarse = [
+            setting for _, start, name, bounds in starts for setting in tuning.coarse(start, name, bounds)
+        ]
+        self.gallery.prepare(coarse, items)
+        return _each(partial(tuning.pilot, *start, distance, tries=self.asked.tries) for start in starts)
+
+    def _toned(self, steps: int, best: Condition) -> Condition:
+        """The baseline with a tone that makes its pilots look like those of SE2P at its best."""
+        plain = Condition(sampler=Sampler.DDPM, steps=steps)
+        items = self.asked.items(PILOT_SEEDS, self.asked.pilot)
+        self.gallery.prepare([plain, best], items)
+        return replace(plain, tone=fit(*(self.gallery.images(each, items) for each in (plain, best))))
 
     def _judged(self, near: Near, arms: Sequence[tuning.Arm]) -> list[dict[str, Any]]:
         """Each arm on the judges' seeds, and its difference to SE2P at its best, the first of them."""
         items = self.asked.items(JUDGE_SEEDS, self.asked.judge)
+        self.gallery.prepare([arm.condition for arm in arms], items)
         images = {arm.name: self.gallery.images(arm.condition, items) for arm in arms}
         features = {name: self._features(drawn) for name, drawn in images.items()}
         # Prompts are a sample of prompts, so what shares one is left out together; labels are all there are.
@@ -233,7 +199,7 @@ class Tuner:
                     "similarity": {"mean": alike.mean, "low": alike.low, "high": alike.high},
                     "brightness": _brightness(images[arm.name]) - near.brightness,
                     "predicted": None
-                    if arm.condition.sampler == Sampler.DIFFUSERS
+                    if arm.condition.sampler == Sampler.DIFFUSERS or arm.condition.tone
                     else _forecast(near.data.forecast(arm.condition)),
                 }
             )
@@ -253,6 +219,19 @@ class Tuner:
                 levels = torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
                 parts.append(self.model.space(levels))
         return torch.cat(parts)
+
+
+def _each(parts: Iterable[Callable[[], Part]]) -> list[Part]:
+    """What all parts give. Raises NotDrawn with what any of them lacks, so that it is drawn together."""
+    found, missing = [], []
+    for part in parts:
+        try:
+            found.append(part())
+        except NotDrawn as lacking:
+            missing += lacking.wanted
+    if missing:
+        raise NotDrawn(missing)
+    return found
 
 
 def verdict(low: float | None, high: float | None, margin: float) -> str:

@@ -36,7 +36,7 @@ def lead(found: Found) -> str:
 def sections(found: Found, command: str = "") -> list[Section]:
     """The report. command: what repeats it."""
     return [
-        Section("In words", points=list(_words(found))),
+        Section("In words", points=list(words(found))),
         *(_at(one) for one in found["steps"]),
         *_over_steps(found),
         _reading(found),
@@ -44,7 +44,8 @@ def sections(found: Found, command: str = "") -> list[Section]:
     ]
 
 
-def _words(found: Found) -> Iterator[str]:
+def words(found: Found) -> Iterator[str]:
+    """What is best at each N, and what comes as near at its cost: a sentence or two each."""
     for one in found["steps"]:
         arms = {arm["name"]: arm for arm in one["judged"]}
         best = arms["se2p"]["condition"]
@@ -68,19 +69,18 @@ def _at_bound(one: Found, condition: Found) -> bool:
 
 
 def _at(one: Found) -> Section:
-    judged = one["judged"]
-    points = [
-        f"{arm['words'][0].upper()}{arm['words'][1:]} {VERDICTS[arm['verdict']]}." for arm in judged[1:]
-    ]
+    arms = one["judged"]
+    points = [f"{arm['words'][0].upper()}{arm['words'][1:]} {VERDICTS[arm['verdict']]}." for arm in arms[1:]]
     return Section(
         f"N = {one['steps']}",
         points=points,
         figures=[_differences(one), _front(one), *([_map(one)] if len(one["map"]["offsets"]) > 1 else [])],
-        tables=[_judged(one), _pilots(one)],
+        tables=[judged(one), _pilots(one)],
     )
 
 
-def _judged(one: Found) -> Table:
+def judged(one: Found) -> Table:
+    """All arms at one N, on the judges' seeds."""
     rows = [
         (
             arm["words"],

@@ -11,7 +11,7 @@ from django.db import IntegrityError, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
@@ -70,6 +70,7 @@ class ImageModelAdmin(CheckedAgain):
     list_display = ["name", "source", "family", "takes"]
     search_fields = ["name", "source"]
     readonly_fields = ["family", "commit", "classes"]
+    actions_detail = ["tune"]
 
     def get_fields(self, request: HttpRequest, obj: ImageModel | None = None) -> list[str]:
         return ["name", "source", "revision", "takes"] + (list(self.readonly_fields) if obj else [])
@@ -86,6 +87,14 @@ class ImageModelAdmin(CheckedAgain):
                 f"What {obj.source} is becomes known when a worker first loads it; an experiment that uses "
                 "it says so if it can't be loaded.",
             )
+
+    @action(description="Tune", url_path="tune", permissions=["tune"])
+    def tune(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Begin a tuning of this model."""
+        return redirect(f"{reverse('admin:generation_tuning_add')}?model={object_id}")
+
+    def has_tune_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return bool(request.user.has_perm("generation.add_tuning"))
 
     @display(description="Classes")
     def classes(self, model: ImageModel) -> str:
@@ -135,7 +144,10 @@ class ExperimentAdmin(CheckedAgain):
         return redirect(obj.get_absolute_url())
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Experiment]:
-        return super().get_queryset(request).prefetch_related("conditions")
+        found = super().get_queryset(request).prefetch_related("conditions")
+        # A tuning's page lists its rounds.
+        of_one = request.resolver_match is not None and request.resolver_match.kwargs
+        return found if of_one else found.filter(tuning=None)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view

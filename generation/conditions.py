@@ -118,6 +118,24 @@ class Either:
         return f"{self.range}, or `{self.word}`" + (f", or {self.many}" if self.many else "")
 
 
+@dataclass(frozen=True)
+class Each:
+    """As many numbers as there are ranges, each in its own. named: what they are, in order."""
+
+    ranges: tuple[Range, ...]
+    named: tuple[str, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(self.ranges)
+            and all(one in allowed for one, allowed in zip(value, self.ranges, strict=True))
+        )
+
+    def __str__(self) -> str:
+        return "; ".join(f"{name}: {allowed}" for name, allowed in zip(self.named, self.ranges, strict=True))
+
+
 # Those of diffusers that sample this process, for which a model of any family has learnt to predict, and that
 # give an image the same in every batch. (Others need a distilled model, another process, or torchsde.)
 SCHEDULERS = (
@@ -140,7 +158,7 @@ SCHEDULERS = (
 MOST_TIMESTEPS = 10_000  # T of any model; those of today have 1,000
 MOST_SCALE = 1000.0  # of noise and guidance: far beyond any picture, and still a number after the last step
 
-ALLOWED: Mapping[str, Range | Choice | Either] = {
+ALLOWED: Mapping[str, Range | Choice | Either | Each] = {
     "sampler": Choice(tuple(Sampler)),
     "steps": Range(1, MOST_TIMESTEPS, whole=True),
     "steps_factor": Range(1, 2, whole=True),
@@ -151,6 +169,7 @@ ALLOWED: Mapping[str, Range | Choice | Either] = {
     "processors": Range(2, 64, whole=True),
     "noise_scale": Either(Range(0, MOST_SCALE), "se2p", "a list of such numbers, one a step"),
     "variance": Choice(tuple(Variance)),
+    "tone": Each((Range(0, 10), Range(-1, 1), Range(-10, 100)), ("gain", "lift", "sharpening")),
     "scheduler": Choice(SCHEDULERS),
     "spacing": Choice(tuple(Spacing)),
     "seed": Range(0, 2**31 - 1, whole=True),
@@ -160,7 +179,7 @@ ALLOWED: Mapping[str, Range | Choice | Either] = {
 
 _SE2P = ("gamma", "rho", "offset", "predictor_noise", "processors")
 TAKES: Mapping[Sampler, tuple[str, ...]] = {
-    Sampler.DDPM: ("noise_scale", "variance"),
+    Sampler.DDPM: ("noise_scale", "variance", "tone"),
     Sampler.SE2P: (*_SE2P, "variance"),
     Sampler.NAIVE: ("gamma", "offset", "variance"),
     Sampler.DDIM: (),
@@ -240,6 +259,7 @@ class Parameters:
 
     gamma, rho, offset, predictor_noise, processors: SE2P's γ, ρ, δ, the predictor's noise and P.
     noise_scale: η of the baseline's own noise; `se2p` takes SE2P's total noise; a tuple has one a step.
+    tone: gain, lift and sharpening that are laid on the baseline's finished picture (`engine.tone`).
     scheduler: a scheduler class of diffusers, for the sampler `diffusers`.
     spacing: None leaves it as the model's own scheduler config has it.
     """
@@ -254,13 +274,15 @@ class Parameters:
     variance: Variance = Variance.FIXED_SMALL
     scheduler: str = ""
     spacing: Spacing | None = None
+    tone: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.noise_scale, list):
-            self._set("noise_scale", tuple(self.noise_scale))
+        for name in ("noise_scale", "tone"):
+            if isinstance(value := getattr(self, name), list):
+                self._set(name, tuple(value))
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            left_open = (name, value) in (("spacing", None), ("scheduler", ""))
+            left_open = (name, value) in (("spacing", None), ("scheduler", ""), ("tone", None))
             if name in ALLOWED and not left_open:
                 check(name, value)
             if name in _TYPES:
@@ -294,11 +316,14 @@ class Parameters:
     def to_json(self) -> dict[str, Any]:
         """A plain dict of the sampler and all that it reads; equal for equal parameters.
 
-        Defaults are written out: what was run must not change its meaning when a default does.
+        Defaults are written out: what was run must not change its meaning when a default does. A tone that
+        isn't there is left out, as it was before there were any.
         """
         read = {*self.takes(), "steps", "steps_factor", "spacing"}
         found = {"sampler": self.sampler.value} | {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name in read
+            f.name: value
+            for f in fields(self)
+            if f.name in read and not ((value := getattr(self, f.name)) is None and f.name == "tone")
         }
         return {
             k: v.value if isinstance(v, StrEnum) else list(v) if isinstance(v, tuple) else v
@@ -354,9 +379,10 @@ _TYPES: Mapping[str, Any] = {
     "predictor_noise": PredictorNoise,
     "noise_scale": lambda v: v if v == "se2p" else tuple(map(float, v)) if isinstance(v, tuple) else float(v),
     "variance": Variance,
+    "tone": lambda v: None if v is None else tuple(map(float, v)),
     "spacing": lambda v: None if v is None else Spacing(v),
 }
-_OPTIONAL = (*_SE2P, "noise_scale", "variance", "scheduler")
+_OPTIONAL = (*_SE2P, "noise_scale", "variance", "scheduler", "tone")
 
 
 def evaluations(condition: Condition) -> int:
@@ -411,8 +437,8 @@ def _differs(condition: Condition | Recipe, own_steps: int) -> dict[str, Any]:
 
 
 def _word(parameter: str, value: Any) -> str:
-    if parameter == "noise_scale" and isinstance(value, tuple):
-        return "noise-" + hashlib.sha256(repr(value).encode()).hexdigest()[:8]
+    if isinstance(value, tuple):  # of a noise scale for each step, or a tone
+        return parameter.partition("_")[0] + "-" + hashlib.sha256(repr(value).encode()).hexdigest()[:8]
     if parameter == "scheduler":
         words = re.sub(
             r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", value.removesuffix("Scheduler")

@@ -30,7 +30,7 @@ class Cost:
         if self.size is not None:
             said.append(f"about {filesizeformat(self.size)}")
         if self.seconds is not None:
-            said.append(f"about {_words(self.seconds)} on one worker, at the last measured rate")
+            said.append(f"about {words(self.seconds)} on one worker, at the last measured rate")
         if self.size is None or self.seconds is None:
             said.append("disk and time are known once every model has made its first images")
         return "; ".join(said).replace("\xa0", " ")
@@ -65,6 +65,6 @@ def _mean_size(model: ImageModel) -> float | None:
     return sum(sizes) / len(sizes) if sizes else None
 
 
-def _words(seconds: float) -> str:
+def words(seconds: float) -> str:
     moment = now()
     return timesince(moment - dt.timedelta(seconds=max(60, seconds)), moment)

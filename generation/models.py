@@ -55,6 +55,41 @@ class ImageModel(models.Model):
         return cls.objects.exclude(source__startswith=IMPORTED)
 
 
+class Tuning(models.Model):
+    """A search for a model's best settings, in rounds of images: each round is an experiment.
+
+    asked: what is wanted, as `evalsite.asked.Asked`. found: what came out, as `manage.py tune` keeps it.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    name = models.CharField(max_length=60, unique=True)
+    model = models.ForeignKey(ImageModel, models.PROTECT, related_name="tunings")
+    asked = models.JSONField()
+    guidance = models.FloatField(null=True, blank=True)
+    state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
+    attempts = models.PositiveSmallIntegerField(default=0)  # of the present round, that ended in an error
+    error = models.TextField(blank=True)
+    found = models.JSONField(null=True)
+    asked_at = models.DateTimeField(null=True)  # when a worker was last told to go on
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:generation_tuning_change", args=[self.pk])
+
+
 class Experiment(models.Model):
     """Images to be made and scored: items × steps × conditions."""
 
@@ -70,6 +105,9 @@ class Experiment(models.Model):
     metrics = ArrayField(models.CharField(max_length=50))
     thresholds = models.JSONField(default=dict, blank=True, editable=False)  # own ones of flags, by rule
     frozen = models.BooleanField(default=False, editable=False)  # a published study shows its images
+    tuning = models.ForeignKey(
+        Tuning, models.PROTECT, null=True, editable=False, related_name="rounds"
+    )  # whose round it is; such an experiment is nobody's own
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False)
     created = models.DateTimeField(auto_now_add=True)
 
@@ -81,6 +119,11 @@ class Experiment(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:generation_experiment_change", args=[self.pk])
+
+    @classmethod
+    def that_stand_alone(cls) -> models.QuerySet["Experiment"]:
+        """All but the rounds of tunings."""
+        return cls.objects.filter(tuning=None)
 
 
 class Condition(models.Model):

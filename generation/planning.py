@@ -20,7 +20,7 @@ from generation.conditions import (
     evaluations,
     names,
 )
-from generation.models import Chunk, Condition, Experiment, ImageModel, Item
+from generation.models import Chunk, Condition, Experiment, ImageModel, Item, Tuning
 from generation.sources import IMPORTED, Family
 
 MOST_PAIRS = 100_000
@@ -73,7 +73,7 @@ class Plan:
     """An experiment that has not been made yet. Raises NotAllowed when it can't be.
 
     Every recipe but the first is paired with the first, at each number of steps.
-    guidance: None is the usual value of each model's family.
+    guidance: None is the usual value of each model's family. paired: else one recipe will do.
     """
 
     name: str
@@ -82,11 +82,12 @@ class Plan:
     recipes: Sequence[Recipe]
     guidance: float | None = None
     metrics: Sequence[str] = field(default_factory=tuple)
+    paired: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= LONGEST_NAME or not self.name.isprintable():
             raise NotAllowed("name", self.name, f"1 to {LONGEST_NAME} printable characters")
-        if len(self.recipes) < 2:
+        if len(self.recipes) < 1 + self.paired:
             raise NotAllowed("conditions", len(self.recipes), "two or more, the baseline first")
         if not self.steps or len(set(self.steps)) != len(self.steps):
             raise NotAllowed("steps", list(self.steps), "one or more numbers of steps, each once")
@@ -151,8 +152,11 @@ def _check_pairs(pairs: int) -> None:
         raise NotAllowed("pairs", f"{pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")
 
 
-def make(plan: Plan, owner: User | None = None) -> Experiment:
-    """Write an experiment with its whole plan, in one transaction. It starts running at once."""
+def make(plan: Plan, owner: User | None = None, *, tuning: Tuning | None = None) -> Experiment:
+    """Write an experiment with its whole plan, in one transaction. It starts running at once.
+
+    tuning: whose round it is.
+    """
     with transaction.atomic():
         experiment = Experiment.objects.create(
             name=plan.name,
@@ -160,6 +164,7 @@ def make(plan: Plan, owner: User | None = None) -> Experiment:
             guidance=plan.guidance,
             metrics=list(plan.metrics),
             owner=owner,
+            tuning=tuning,
         )
         Condition.objects.bulk_create(
             Condition(experiment=experiment, name=name, position=position, recipe=recipe.to_json())

@@ -23,6 +23,11 @@ class Found:
     tried: tuple[tuple[float, float], ...]
 
 
+def spread(bounds: tuple[float, float], count: int) -> list[float]:
+    """So many values evenly spaced, the bounds among them."""
+    return [float(value) for value in np.linspace(*bounds, count)]
+
+
 def search(
     objective: Objective,
     bounds: tuple[float, float],
@@ -47,7 +52,7 @@ def search(
             tried[value] = float(objective(value))
         return tried[value]
 
-    grid = [float(value) for value in np.linspace(low, high, coarse)]
+    grid = spread(bounds, coarse)
     best = min(range(coarse), key=lambda i: ask(grid[i]))
     if (left := budget - coarse) > 0:
         optimize.minimize_scalar(

@@ -41,7 +41,7 @@ def make_images() -> None:
     with _working_on(chunk) as progress:
         from generation.engine import driver, png
 
-        model = _load(chunk.model)
+        model = load(chunk.model)
         recipes = planning.recipes_of(chunk.experiment)
         items = list(claims.chunk_items(chunk))
         result = driver.generate(
@@ -181,7 +181,7 @@ def _nudge(task: Task, times: int = 1) -> None:
 _loaded: dict[tuple[int, str], "Model"] = {}  # the model that this process holds, by row and commit
 
 
-def _load(row: ImageModel) -> "Model":
+def load(row: ImageModel) -> "Model":
     """The model, loaded once and kept until another one is asked for. Raises BadModel."""
     from generation.engine import families
 

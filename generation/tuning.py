@@ -6,12 +6,12 @@ caller's: one function from a condition to a number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from generation.conditions import Condition, Sampler, Variance, evaluations
-from generation.searching import Found, search
+from generation.searching import Found, search, spread
 
 ACCURACY = 0.02  # of ρ and η: few images tell no finer
 COARSE = 5  # of a pilot's settings: evenly spaced, the bounds among them
@@ -54,6 +54,11 @@ class Arm:
         return self.condition.steps if self.condition.sampler in PARALLEL else self.evaluations
 
 
+def coarse(start: Condition, parameter: str, bounds: tuple[float, float]) -> list[Condition]:
+    """The settings that a pilot tries first, whatever comes out."""
+    return [_with(start, parameter, value) for value in spread(bounds, COARSE)]
+
+
 def pilot(
     name: str,
     start: Condition,
@@ -75,12 +80,12 @@ def pilot(
 
 
 def arms(
-    steps: int, se2p: Pilot, scaled: Pilot, scaled_double: Pilot, schedule: Condition | None = None
+    steps: int, se2p: Pilot, scaled: Pilot, scaled_double: Pilot, more: Sequence[Condition] = ()
 ) -> list[Arm]:
     """Everything that SE2P at its best is compared with at N = steps, itself first.
 
-    scaled, scaled_double: the baseline with its noise at the best η, with N and with 2N steps. schedule: the
-    baseline with a noise scale for each step.
+    scaled, scaled_double: the baseline with its noise at the best η, with N and with 2N steps. more: the
+    baseline with a noise scale for each step, or with a tone.
     """
     best = se2p.condition
     plain = Condition(sampler=Sampler.DDPM, steps=steps)
@@ -106,9 +111,28 @@ def arms(
         Arm("baseline-2n", "the plain baseline with 2N steps", replace(plain, steps=2 * steps)),
         Arm("scaled-2n", "2N steps, the noise scaled by the best η", scaled_double.condition, scaled_double),
     ]
-    if schedule is not None:
-        found.append(Arm("schedule", "the baseline with a noise scale of its own at each step", schedule))
+    for condition in more:
+        if condition.tone:
+            found.append(Arm("tone", "the plain baseline's pictures with SE2P's tone", condition))
+        else:
+            found.append(
+                Arm("schedule", "the baseline with a noise scale of its own at each step", condition)
+            )
     return [arm for i, arm in enumerate(found) if arm.condition not in [a.condition for a in found[:i]]]
+
+
+def recommended(judged: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Of judged arms, SE2P at its best first: it, and the nearest other one that costs no more evaluations.
+
+    SE2P at the paper's ρ is no control of SE2P, and a tone is asked about beside the control, not as one.
+    """
+    best = judged[0]
+    rivals = [
+        arm
+        for arm in judged[1:]
+        if arm["evaluations"] <= best["evaluations"] and arm["name"] not in ("paper", "tone")
+    ]
+    return best, min(rivals, key=lambda arm: arm["distance"])
 
 
 def _noise_of(plain: Condition, own: dict[str, Any]) -> Condition:

@@ -12,7 +12,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from .foreign import foreign
 from .noise import Streams
 from .samplers import Ask, Run, build, lockstep
 from .step import Grid, grid_of
+from .tone import laid_on
 
 __all__ = ["Item", "Result", "Split", "generate"]
 
@@ -37,7 +38,8 @@ __all__ = ["Item", "Result", "Split", "generate"]
 class Result:
     """images[i][j]: item i under condition j, uint8 (H, W, 3). raw: the same as float32 (C, H, W), unclamped.
 
-    seconds: wall-clock time. evaluations: of the model for an image, by condition. manifest: all that is
+    seconds: wall-clock time. evaluations: of the model for an image, by condition; a tone on
+    a picture that is drawn for another condition too takes none. manifest: all that is
     needed to make the images again, as JSON takes it.
     """
 
@@ -72,24 +74,36 @@ def generate(
     if not items or not conditions:
         raise ValueError(f"Nothing to draw: {len(items)} items, {len(conditions)} conditions.")
     guided = _guidance(model, guidance, guided_channels)
-    grids = [grid_of(model.scheduler, condition.steps, condition.spacing) for condition in conditions]
+    # Conditions that differ by a tone only are one drawing.
+    drawn = list(dict.fromkeys(replace(condition, tone=None) for condition in conditions))
+    of_drawn = [drawn.index(replace(condition, tone=None)) for condition in conditions]
+    counts = [0] * len(conditions)
+    for at, one in enumerate(drawn):
+        counts[conditions.index(one) if one in conditions else of_drawn.index(at)] = evaluations(one)
+    grids = [grid_of(model.scheduler, condition.steps, condition.spacing) for condition in drawn]
     limits = split or model.fits
     forward, decode = _Pieces(limits.forward), _Pieces(limits.decode)
     with torch.no_grad():
         context = model.encode(items, guided)
         streams = Streams([item.seed for item in items], model.shape, model.device)
-        runs = [_start(model, c, grid, streams) for c, grid in zip(conditions, grids, strict=True)]
-        total = len(items) * sum(map(evaluations, conditions))
+        runs = [_start(model, c, grid, streams) for c, grid in zip(drawn, grids, strict=True)]
+        total = len(items) * sum(counts)
         latents = lockstep(runs, _Evaluations(model, context, len(items), forward, total, on_step))
         floats = _decoded(model, latents, decode)
     _must_be_finite(floats, items, model)
+    floats = [
+        [
+            row[at] if condition.tone is None else laid_on(row[at], condition.tone)
+            for condition, at in zip(conditions, of_drawn, strict=True)
+        ]
+        for row in floats
+    ]
     used = Split(forward.most, decode.most)
     if split is None:
         model.fits = used
     warnings = [*context.warnings, *dict.fromkeys(filter(None, (grid.note for grid in grids)))]
     warnings += _differs_from_own(model, conditions)
     seconds = time.perf_counter() - started
-    counts = [evaluations(condition) for condition in conditions]
     return Result(
         images=[[quantise(image) for image in row] for row in floats],
         raw=floats if raw else None,

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -35,7 +36,7 @@ def pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def decode(path: Path) -> np.ndarray:
+def decode(path: Path | IO[bytes]) -> np.ndarray:
     """(H, W, 3) uint8. Raises BadPicture for a file that is missing, cut off or no picture."""
     try:
         with Image.open(path) as opened:

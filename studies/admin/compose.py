@@ -22,7 +22,7 @@ class ComposeForm(forms.Form):
     """Which pictures, and which kind of study."""
 
     experiment = forms.ModelChoiceField(
-        Experiment.objects.order_by("-created"),
+        Experiment.that_stand_alone().order_by("-created"),
         empty_label="Choose an experiment",
         widget=UnfoldAdminSelectWidget,
         help_text="Pairs that are made can be shown; those left out in the gallery are not.",

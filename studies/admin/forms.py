@@ -49,7 +49,9 @@ Offers = list[tuple[str, list[tuple[str, str]]]]
 
 def offers() -> Offers:
     """What can be compared: by experiment, each model, number of steps and treatment that has pairs."""
-    newest = list(Experiment.objects.order_by("-created").values_list("pk", "name")[:MOST_EXPERIMENTS])
+    newest = list(
+        Experiment.that_stand_alone().order_by("-created").values_list("pk", "name")[:MOST_EXPERIMENTS]
+    )
     counted = (
         Pair.objects.filter(experiment__in=[pk for pk, _ in newest], excluded="")
         .values_list(

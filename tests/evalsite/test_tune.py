@@ -11,7 +11,7 @@ import torch
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from evalsite import tune, tune_report
+from evalsite import asked, tune, tune_report
 from evalsite.drawing import Gallery
 from generation.conditions import Condition, Sampler
 from generation.engine import driver, png
@@ -73,9 +73,9 @@ def test_the_difference_is_that_of_the_images_in_the_folder(run, flowers):
     found, out, _ = run
     one = found["steps"][0]
     tuner = tuner_of(flowers, out)
-    items = tuner.asked.items(tune.JUDGE_SEEDS, 9)
+    items = tuner.asked.items(asked.JUDGE_SEEDS, 9)
     near = tuner._near(tuner.gallery.images(Condition(sampler=Sampler.DDPM, steps=6),
-                                            tuner.asked.items(tune.REFERENCE_SEEDS, 8)))  # fmt: skip
+                                            tuner.asked.items(asked.REFERENCE_SEEDS, 8)))  # fmt: skip
     se2p, plain = (
         tuner._features(tuner.gallery.images(Condition.from_json(arm["condition"]), items))
         for arm in one["judged"]
@@ -103,7 +103,7 @@ def test_what_chooses_and_what_judges_never_share_a_seed(run):
     seeds = {int(path.name.split("_")[0]) for path in (out / "images").glob("*/*.png")}
 
     sets = [{s for s in seeds if start <= s < start + 1_000_000}
-            for start in (tune.REFERENCE_SEEDS, tune.PILOT_SEEDS, tune.JUDGE_SEEDS)]  # fmt: skip
+            for start in (asked.REFERENCE_SEEDS, asked.PILOT_SEEDS, asked.JUDGE_SEEDS)]  # fmt: skip
     assert all(sets)
     assert set.union(*sets) == seeds
 

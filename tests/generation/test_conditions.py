@@ -97,6 +97,10 @@ def test_a_noise_scale_is_a_number_a_list_or_se2p(scale):
         ({"sampler": "se2p", "noise_scale": 1.2}, "noise_scale"),
         ({"sampler": "se2p", "noise_scale": "se2p"}, "noise_scale"),
         ({"sampler": "se2p", "scheduler": "DDIMScheduler"}, "scheduler"),
+        ({"sampler": "se2p", "tone": (1, 0, 0)}, "tone"),
+        ({"sampler": "ddpm", "tone": (1, 0)}, "tone"),
+        ({"sampler": "ddpm", "tone": (1, 2, 0)}, "tone"),
+        ({"sampler": "ddpm", "tone": (1, 0, float("nan"))}, "tone"),
         ({"sampler": "diffusers"}, "scheduler"),
         ({"sampler": "diffusers", "scheduler": "os.system"}, "scheduler"),
     ],
@@ -154,6 +158,7 @@ def test_seeds_that_cannot_be_read_are_refused(text):
             sampler="ddpm", steps=2, noise_scale=(1.0, 1.5), variance="fixed_large", spacing="trailing"
         ),
         Condition(sampler="diffusers", steps=9, scheduler="DDIMScheduler"),
+        Condition(sampler="ddpm", steps=9, tone=(1, 0.1, -0.5)),
         Recipe(sampler="ddpm", steps_factor=2),
     ],
 )
@@ -178,6 +183,7 @@ def test_json_holds_all_that_the_sampler_reads_and_nothing_else():
         "spacing": None,
         "steps_factor": 1,
     }
+    assert "tone" not in Condition(sampler="ddpm", steps=20).to_json()  # as before there were any
     assert Condition(sampler="ddim", steps=20).to_json() == {"sampler": "ddim", "spacing": None, "steps": 20}
 
 

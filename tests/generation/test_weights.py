@@ -6,6 +6,7 @@ from django.core.management import CommandError, call_command
 
 from generation.scoring import weights
 from generation.scoring.weights import KNOWN, Unavailable, Weight
+from tests.generation.scoring import weight_files
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,45 @@ def test_an_unknown_metric_is_refused_with_those_that_there_are():
         run("list", "beauty")
     with pytest.raises(CommandError, match="brightness needs no weights"):
         run("fetch", "brightness")
+
+
+def test_a_missing_clip_is_no_failure_while_the_bundled_one_stands_in():
+    assert "meanwhile" in run("check", "open_clip")
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """A network that has each of these files, by the end of its address."""
+    files: dict[str, bytes] = {}
+
+    def served(url):
+        return io.BytesIO(next(content for name, content in files.items() if url.endswith(name)))
+
+    def fetched(weight, folder):
+        return fetch(weight, folder, opener=served)
+
+    fetch = weights.fetch
+    monkeypatch.setattr("generation.management.commands.weights.fetch", fetched)
+    return files
+
+
+def test_any_metric_of_pyiqa_says_and_fetches_what_it_needs(folder, published, tmp_path):
+    """This one reads a MAT-file, which holds numbers and no code, so its bytes need no known hash."""
+    said = run("list", "niqe_matlab")
+    assert "niqe_matlab_params.mat" in said
+    assert "weights fetch niqe_matlab" in said
+    published["niqe_matlab_params.mat"] = weight_files.niqe(tmp_path / "niqe.mat").read_bytes()
+
+    run("fetch", "niqe_matlab")
+
+    assert run("check", "niqe_matlab") == "niqe_matlab: there\n"
+    assert run("fetch", "niqe_matlab") == "niqe_matlab: is there.\n"
+
+
+def test_a_file_that_can_hold_code_is_not_trusted_without_its_hash(folder, published):
+    name = "brisque"
+    file = run("list", name).split(name, 1)[1].split()[0]
+    published[file] = b"anything"
+
+    with pytest.raises(CommandError, match=r"SHA-256 of .* is not known.*call it brisque\.pth"):
+        run("fetch", name)

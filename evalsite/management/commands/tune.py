@@ -21,7 +21,7 @@ from generation.sources import BadModel, describe
 from studies import report
 
 if TYPE_CHECKING:
-    from evalsite.tune import Asked
+    from evalsite.asked import Asked
     from generation.engine.families import Model
 
 FOUND, REPORT, IMAGES = "tune.json", "report.html", "images"
@@ -68,7 +68,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from evalsite.tune import OutOfRange, WrongReference
+        from evalsite.asked import OutOfRange
+        from evalsite.tune import WrongReference
         from generation.scoring.files import BadPicture
 
         try:
@@ -125,7 +126,7 @@ def _command(options: Mapping[str, Any]) -> str:
 
 
 def _asked(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> Asked:
-    from evalsite.tune import Asked
+    from evalsite.asked import Asked
 
     given = dict(options)
     if takes == "labels" and not options["labels"]:

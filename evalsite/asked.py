@@ -1,0 +1,76 @@
+"""What to tune, in plain data: steps, subjects, how many images of each set. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any, Literal
+
+from generation import tuning
+from generation.conditions import Condition, Sampler, check_for
+
+if TYPE_CHECKING:
+    from generation.engine.families import Item
+
+Offset = int | Literal["step"]
+# First seeds of the sets: far apart, so that none has a seed of another. The last is for studies of people.
+REFERENCE_SEEDS, PILOT_SEEDS, JUDGE_SEEDS, STUDY_SEEDS = 0, 1_000_000, 2_000_000, 3_000_000
+LEAST = {"references": 8, "pilot": 8, "judge": 8, "tries": tuning.COARSE}
+MOST = {"references": 4096, "pilot": 100_000, "judge": 100_000, "tries": 100}
+
+
+class OutOfRange(ValueError):
+    """A number that gives no answer or takes for ever; the message says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to tune. subjects: fields of an item (label or prompt); images are shared out among them.
+
+    references, pilot, judge: images of each set. tries: settings that each arm may try out in its pilots.
+    """
+
+    steps: Sequence[int]
+    subjects: Sequence[Mapping[str, Any]]
+    offsets: Sequence[Offset] = (1,)
+    reference_steps: int = 250
+    references: int = 256
+    pilot: int = 64
+    judge: int = 256
+    tries: int = 8
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if not least <= getattr(self, name) <= MOST[name]:
+                raise OutOfRange(
+                    f"{name} = {getattr(self, name)}: allowed is a whole number from {least} to {MOST[name]}"
+                )
+
+    def draws(self, first_seed: int, count: int) -> list[dict[str, Any]]:
+        """Fields of so many items from this seed on, each subject as often, ±1."""
+        seeds = range(first_seed, first_seed + -(-count // len(self.subjects)))
+        return [{"seed": s, **subject} for s, subject in islice(product(seeds, self.subjects), count)]
+
+    def items(self, first_seed: int, count: int) -> list[Item]:
+        """The same, as the engine takes them."""
+        from generation.engine.families import Item
+
+        return [Item(**fields) for fields in self.draws(first_seed, count)]
+
+    def check(self, timesteps: int) -> None:
+        """Raises NotAllowed and OutOfRange where a model of so many timesteps can't take it."""
+        check_for(Condition(sampler=Sampler.DDPM, steps=self.reference_steps), timesteps)
+        for steps, offset in product(self.steps, self.offsets):
+            check_for(Condition(sampler=Sampler.SE2P, steps=steps, offset=offset), timesteps)
+            if 2 * steps > timesteps:
+                raise OutOfRange(
+                    f"N = {steps}: arms with 2N steps need {2 * steps} timesteps, the model has {timesteps}"
+                )
+
+    @property
+    def evaluations(self) -> int:
+        """Of the model, about: references, pilots of every arm, and all arms that are judged."""
+        pilots = self.pilot * self.tries * (4 * len(self.offsets) + 3)  # of an N's steps
+        judged = self.judge * 17
+        return self.references * self.reference_steps + sum(self.steps) * (pilots + judged)

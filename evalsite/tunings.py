@@ -1,0 +1,160 @@
+"""A tuning from the admin: begun, led from round to round by workers, ended, and turned into an experiment.
+
+The database holds where it stands. Each step reads what was drawn, searches on, and either plans the images
+that it lacks or is done; a step that was killed is taken again, and gives the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from evalsite.asked import STUDY_SEEDS, Asked, OutOfRange
+from generation import control, planning, tasks, tuning
+from generation.conditions import Condition, NotAllowed, Recipe
+from generation.models import Chunk, Experiment, ImageModel, Tuning
+from generation.scoring import names
+from generation.sources import BadModel
+
+if TYPE_CHECKING:
+    from generation.engine.families import Model
+
+log = logging.getLogger(__name__)
+MOST_ATTEMPTS = 5
+
+
+def begin(
+    name: str, model: ImageModel, asked: Asked, *, guidance: float | None = None, owner: User | None = None
+) -> Tuning:
+    """A tuning that workers take up. Raises NotAllowed and OutOfRange where the model can't take it."""
+    if model.train_timesteps:
+        asked.check(model.train_timesteps)
+    return Tuning.objects.create(name=name, model=model, asked=asdict(asked), guidance=guidance, owner=owner)
+
+
+def ready() -> QuerySet[Tuning]:
+    """Tunings that can go on: nothing of their rounds is left to draw."""
+    return Tuning.objects.filter(state=Tuning.State.RUNNING).exclude(
+        pk__in=Chunk.objects.filter(stage=Chunk.Stage.IMAGES, experiment__tuning__isnull=False).values(
+            "experiment__tuning"
+        )
+    )
+
+
+def advance(key: int) -> None:
+    """Take the next step of a tuning, unless it waits for images or another worker is at it."""
+    begun: list[Experiment] = []
+    try:
+        with transaction.atomic():
+            # The row stays locked while the step is worked on: a worker that is killed lets go of it.
+            row = (
+                ready().select_for_update(skip_locked=True, of=("self",), no_key=True).filter(pk=key).first()
+            )
+            if row is not None:
+                begun = _step(row)
+    except Exception as error:
+        _failed(key, error)
+    for experiment in begun:
+        tasks.start(experiment)
+
+
+def _step(row: Tuning) -> list[Experiment]:
+    """Search on with what is drawn. Returns the rounds that are planned; none where the tuning has ended."""
+    from evalsite import rounds, tune
+    from evalsite.drawing import NotDrawn
+    from generation.scoring.weights import Weights
+
+    gallery = rounds.Rounds(_model(row), row)
+    weights = Weights(settings.WEIGHTS, clip=settings.CLIP)
+    made: list[Experiment] = []
+    try:
+        found = tune.Tuner(gallery, Asked(**row.asked), weights, said=log.info).run()
+    except NotDrawn as missing:
+        made = rounds.plan(row, missing)
+    else:
+        row.found, row.state, row.ended_at = found, Tuning.State.DONE, timezone.now()
+    row.attempts, row.error, row.asked_at = 0, "", None
+    row.save(update_fields=["found", "state", "ended_at", "attempts", "error", "asked_at"])
+    return made
+
+
+def _model(row: Tuning) -> Model:
+    return tasks.load(row.model)
+
+
+def _failed(key: int, error: Exception) -> None:
+    """Note why a step failed: to be tried again, or not at all where that can't help."""
+    from evalsite.tune import WrongReference
+
+    log.exception("Tuning %s can't go on", key)
+    row = Tuning.objects.get(pk=key)
+    row.attempts += 1
+    row.error = str(error) or type(error).__name__
+    hopeless = isinstance(error, NotAllowed | OutOfRange | WrongReference | BadModel)
+    if hopeless or row.attempts >= MOST_ATTEMPTS:
+        row.state, row.ended_at = Tuning.State.FAILED, timezone.now()
+    row.save(update_fields=["attempts", "error", "state", "ended_at"])
+
+
+def cancel(row: Tuning) -> None:
+    """Draw nothing more for it, for good; what is drawn stays."""
+    Tuning.objects.filter(pk=row.pk, state=Tuning.State.RUNNING).update(
+        state=Tuning.State.CANCELLED, ended_at=timezone.now()
+    )
+    for experiment in row.rounds.filter(state=Experiment.State.RUNNING):
+        control.cancel(experiment)
+
+
+def retry(row: Tuning) -> None:
+    """Go on after an error: failed chunks are open again, and so is the tuning."""
+    for experiment in row.rounds.filter(chunks__failed=True).distinct():
+        control.retry(experiment)
+    Tuning.objects.filter(pk=row.pk, state=Tuning.State.FAILED).update(
+        state=Tuning.State.RUNNING, attempts=0, error="", ended_at=None, asked_at=None
+    )
+
+
+def recommended(row: Tuning, one: Mapping[str, Any], items: int) -> planning.Plan:
+    """SE2P at its best against the best control that costs no more, on new seeds. Raises NotAllowed.
+
+    The baseline's pictures with SE2P's tone go with them: would people have preferred that just as well?
+    one: what was found at one N.
+    """
+    best, control_arm = tuning.recommended(one["judged"])
+    toned = [arm for arm in one["judged"] if arm["name"] == "tone"]
+    steps = one["steps"]
+    asked = Asked(**row.asked)
+    draws = [
+        planning.Draw(planning.Subject(**{k: v for k, v in fields_.items() if k != "seed"}), fields_["seed"])
+        for fields_ in asked.draws(STUDY_SEEDS, items)
+    ]
+    return planning.Plan(
+        name=_free_name(f"{row.name}: SE2P against {control_arm['name']}, N = {steps}"),
+        parts=[planning.Part(row.model, draws)],
+        steps=[steps],
+        recipes=[_recipe(arm["condition"], steps) for arm in (control_arm, best, *toned)],
+        guidance=row.guidance,
+        metrics=names.DEFAULT,
+    )
+
+
+def _recipe(said: Mapping[str, Any], steps: int) -> Recipe:
+    condition = Condition.from_json(dict(said))
+    own = {f.name: getattr(condition, f.name) for f in fields(condition) if f.name != "steps"}
+    return Recipe(**own, steps_factor=condition.steps // steps)
+
+
+def _free_name(wish: str) -> str:
+    taken = set(Experiment.objects.filter(name__startswith=wish).values_list("name", flat=True))
+    name, number = wish, 2
+    while name in taken:
+        name, number = f"{wish} ({number})", number + 1
+    return name
