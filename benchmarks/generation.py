@@ -135,7 +135,7 @@ def _pages(images: int) -> None:
         "its progress": f"/admin/generation/experiment/{experiment}/progress/",
         "gallery of all": gallery,
         "gallery of the experiment": own,
-        "its last page": f"{own}&p=80",
+        "its last page": f"{own}&p=40",
         "ordered by a side's score": f"{own}&score=sharpness.treatment.high",
         "ordered by the gain": f"{own}&score=sharpness.gain.high",
         "ordered by the pair's score": f"{own}&score=drift.pair.low",

@@ -173,8 +173,10 @@ class Tuner:
         """Each arm on the judges' seeds, and its difference to SE2P at its best, the first of them."""
         items = self.asked.items(JUDGE_SEEDS, self.asked.judge)
         self.gallery.prepare([arm.condition for arm in arms], items)
-        images = {arm.name: self.gallery.images(arm.condition, items) for arm in arms}
-        features = {name: self._features(drawn) for name, drawn in images.items()}
+        features, brightness = {}, {}
+        for arm in arms:  # one after the other: the pictures of all would fill the memory
+            drawn = self.gallery.images(arm.condition, items)
+            features[arm.name], brightness[arm.name] = self._features(drawn), _brightness(drawn)
         # Prompts are a sample of prompts, so what shares one is left out together; labels are all there are.
         group = [item.prompt for item in items] if len({item.prompt for item in items}) > 1 else None
         margin = EQUIVALENT * max(near.distance(features["baseline"]), 0.0)
@@ -197,7 +199,7 @@ class Tuner:
                     "high": difference.high,
                     "verdict": None if arm is arms[0] else verdict(difference.low, difference.high, margin),
                     "similarity": {"mean": alike.mean, "low": alike.low, "high": alike.high},
-                    "brightness": _brightness(images[arm.name]) - near.brightness,
+                    "brightness": brightness[arm.name] - near.brightness,
                     "predicted": None
                     if arm.condition.sampler == Sampler.DIFFUSERS or arm.condition.tone
                     else _forecast(near.data.forecast(arm.condition)),

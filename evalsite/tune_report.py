@@ -1,6 +1,6 @@
 """What `tune` found, as sections of a report: the recommendation, each N in words, tables and plots."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from generation.wording import recipe
@@ -74,7 +74,7 @@ def _at(one: Found) -> Section:
     return Section(
         f"N = {one['steps']}",
         points=points,
-        figures=[_differences(one), _front(one), *([_map(one)] if len(one["map"]["offsets"]) > 1 else [])],
+        figures=[_differences(one), _front(one), *_maps(one)],
         tables=[judged(one), _pilots(one)],
     )
 
@@ -189,26 +189,63 @@ def _front(one: Found) -> Figure:
     )
 
 
-def _map(one: Found) -> Figure:
+def _maps(one: Found) -> list[Figure]:
+    """Distance over ρ and the offset, as the closed form predicts it and as the pilots measured it."""
     grid = one["map"]
-    cells = {
-        (row, column): value for column, line in enumerate(grid["distance"]) for row, value in enumerate(line)
-    }
-    best = {
-        column: min(range(len(line)), key=line.__getitem__) for column, line in enumerate(grid["distance"])
-    }
-    values = [f"{rho:g}" for rho in grid["rho"]]
-    title = f"N = {one['steps']}: predicted distance over ρ and offset"
-    return Figure(
+    if len(grid["offsets"]) < 2:
+        return []
+    predicted = _map(
         f"map-{one['steps']}",
         "What the closed form predicts over ρ and the offset",
         "Fréchet distance of the closed form, smaller is better; each offset's best ρ of these is framed.",
-        ("rho", *(f"offset {offset}" for offset in grid["offsets"])),
-        tuple(
-            (rho, *(line[row] for line in grid["distance"])) for row, rho in enumerate(grid["rho"])
-        ),
+        grid["rho"], grid["offsets"], grid["distance"],
+        unit="predicted distance", title=f"N = {one['steps']}: predicted distance over ρ and offset",
+    )  # fmt: skip
+    noise = one["judged"][0]["condition"]["predictor_noise"]
+    pilots = [
+        pilot
+        for pilot in one["pilots"]
+        if pilot["parameter"] == "rho" and pilot["condition"]["predictor_noise"] == noise
+    ]
+    tried = [dict(map(tuple, pilot["tried"])) for pilot in pilots]
+    everywhere = sorted(set.intersection(*(set(values) for values in tried)))
+    measured = _map(
+        f"measured-{one['steps']}",
+        "What the pilots measured over ρ and the offset",
+        f"{DISTANCE} of the pilots, where every offset tried the same ρ, with the best one's predictor "
+        "noise; each offset's best of these is framed.",
+        everywhere,
+        [pilot["condition"]["offset"] for pilot in pilots],
+        [[1000 * values[rho] for rho in everywhere] for values in tried],
+        unit=DISTANCE,
+        title=f"N = {one['steps']}: measured distance over ρ and offset",
+    )
+    return [predicted, measured]
+
+
+def _map(
+    name: str,
+    words: str,
+    caption: str,
+    rhos: Sequence[float],
+    offsets: Sequence[Any],
+    lines: Sequence[Sequence[float]],
+    *,
+    unit: str,
+    title: str,
+) -> Figure:
+    """lines: the distances of each offset, one a ρ."""
+    cells = {(row, column): value for column, line in enumerate(lines) for row, value in enumerate(line)}
+    best = {column: min(range(len(line)), key=line.__getitem__) for column, line in enumerate(lines)}
+    values = [f"{rho:g}" for rho in rhos]
+    return Figure(
+        name,
+        words,
+        caption,
+        ("rho", *(f"offset {offset}" for offset in offsets)),
+        tuple((rho, *(line[row] for line in lines)) for row, rho in enumerate(rhos)),
         scores_plots.sweep_map(
-            values, grid["offsets"], cells, best=best, told=set(), parameter="ρ", unit="predicted distance",
+            values, list(offsets), cells, best=best, told=set(), parameter="ρ", unit=unit,
             title=title, xlabel="offset δ", signed=False,
         ),
     )  # fmt: skip

@@ -31,7 +31,7 @@ from generation.scoring.names import METRICS
 from generation.storage import image_file
 
 THUMBNAIL, LARGE = 96, 384  # pixels of the page
-MOST_LISTED = 2_000  # pairs; filters show the others
+MOST_LISTED = 1_000  # pairs; filters show the others
 MOST_OFFERED = 500  # experiments or treatments in a filter
 SIDES = ("treatment", "baseline")
 LONGEST_REASON = Pair._meta.get_field("excluded").max_length

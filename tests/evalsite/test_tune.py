@@ -219,15 +219,20 @@ def test_the_words_follow_the_verdicts(run):
     assert "Nothing at the same evaluations was found to come as near." in second
 
 
-def test_several_offsets_are_shown_as_a_map(run):
+def test_several_offsets_are_shown_as_maps_predicted_and_measured(run):
     found, _, _ = run
     one = json.loads(json.dumps(found["steps"][0]))
     one["map"] |= {"offsets": [1, "step"], "distance": one["map"]["distance"] * 2}
+    of_se2p = [pilot for pilot in one["pilots"] if pilot["parameter"] == "rho"]
+    one["pilots"] += [p | {"condition": p["condition"] | {"offset": "step"}} for p in of_se2p]
 
-    figure = tune_report.sections(found | {"steps": [one]})[1].figures[-1]
+    predicted, measured = tune_report.sections(found | {"steps": [one]})[1].figures[-2:]
 
-    assert figure.head == ("rho", "offset 1", "offset step")
-    assert len(figure.rows) == 17
+    assert predicted.head == measured.head == ("rho", "offset 1", "offset step")
+    assert len(predicted.rows) == 17
+    noise = one["judged"][0]["condition"]["predictor_noise"]
+    tried = next(p["tried"] for p in of_se2p if p["condition"]["predictor_noise"] == noise)
+    assert measured.rows == tuple((rho, 1000 * d, 1000 * d) for rho, d in sorted(tried))
 
 
 def test_an_image_of_the_folder_is_that_of_generate(flowers, tmp_path):
