@@ -22,10 +22,14 @@ from generation import costs, planning, progress, tasks
 from generation.admin import CheckedAgain
 from generation.conditions import NotAllowed
 from generation.models import Chunk, ImageModel, Tuning
-from generation.wording import recipe
+from generation.wording import setting
 
 COLOURS = {"running": "info", "done": "success", "failed": "danger", "cancelled": "danger"}
 MOST_ITEMS = 10_000
+LEAD = (
+    "Finds the best ρ of SE2P for each number of steps, and judges it beside what else the same evaluations "
+    "buy, by the distance to a reference. Saving starts it; workers draw its images, by the thousand."
+)
 PLANNED = ["model", "subjects_words", "steps_words", "sets_words", "owner", "created"]
 
 
@@ -41,7 +45,7 @@ class TuningAdmin(CheckedAgain):
     view_on_site = False
     change_form_outer_before_template = "admin/generation/tuning/panel.html"
     fieldsets = [
-        (None, {"fields": ["name", "model", "subjects", "steps"]}),
+        (None, {"fields": ["name", "model", "subjects", "steps"], "description": LEAD}),
         (
             "How many images",
             {"fields": ["references", "reference_steps", "pilot", "tries", "judge"]},
@@ -104,7 +108,11 @@ class TuningAdmin(CheckedAgain):
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         row = self.get_object(request, object_id) if object_id else None
-        more = _now(row) | _found(row) if row else {}
+        rights = {
+            "may_change": self.has_add_permission(request),
+            "may_make": request.user.has_perm("generation.add_experiment"),
+        }
+        more = rights | _now(row) | _found(row) if row else {}
         return super().changeform_view(request, object_id, form_url, (extra_context or {}) | more)
 
     def now(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -114,7 +122,7 @@ class TuningAdmin(CheckedAgain):
         )
 
     def do(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Cancel or retry."""
+        """Cancel, go on or retry."""
         row = self._readable(request, pk)
         if not self.has_add_permission(request):
             raise PermissionDenied
@@ -122,6 +130,9 @@ class TuningAdmin(CheckedAgain):
             case "cancel":
                 tunings.cancel(row)
                 messages.info(request, "Cancelled: what is drawn stays.")
+            case "go-on":
+                tunings.go_on(row)
+                messages.info(request, "It goes on with what is drawn.")
             case "retry":
                 tunings.retry(row)
                 messages.info(request, "What failed is tried again.")
@@ -252,7 +263,7 @@ def _found(row: Tuning) -> dict[str, Any]:
             {
                 "steps": one["steps"],
                 "table": tune_report.judged(one),
-                "best": recipe(best["condition"]),
+                "best": setting(best["condition"]),
                 "control": control["words"],
             }
         )

@@ -17,7 +17,13 @@ Offset = int | Literal["step"]
 # First seeds of the sets: far apart, so that none has a seed of another. The last is for studies of people.
 REFERENCE_SEEDS, PILOT_SEEDS, JUDGE_SEEDS, STUDY_SEEDS = 0, 1_000_000, 2_000_000, 3_000_000
 LEAST = {"references": 8, "pilot": 8, "judge": 8, "tries": tuning.COARSE}
+MOST_STEPS = MOST_OFFSETS = 20  # numbers of each
+MOST_IMAGES = 1_000_000
 MOST = {"references": 4096, "pilot": 100_000, "judge": 100_000, "tries": 100}
+
+
+class WrongReference(ValueError):
+    """A reference that the model's images can't be compared with; the message says why."""
 
 
 class OutOfRange(ValueError):
@@ -47,6 +53,12 @@ class Asked:
                     f"{name} = {getattr(self, name)}: allowed is a whole number from {least} to {MOST[name]}"
                 )
 
+        for name, most in (("steps", MOST_STEPS), ("offsets", MOST_OFFSETS)):
+            if not 1 <= len(getattr(self, name)) <= most:
+                raise OutOfRange(f"{len(getattr(self, name))} {name}: give from 1 to {most}")
+        if self.images > MOST_IMAGES:
+            raise OutOfRange(f"that is about {self.images:,} images; allowed are {MOST_IMAGES:,} in all")
+
     def draws(self, first_seed: int, count: int) -> list[dict[str, Any]]:
         """Fields of so many items from this seed on, each subject as often, ±1."""
         seeds = range(first_seed, first_seed + -(-count // len(self.subjects)))
@@ -67,6 +79,12 @@ class Asked:
                 raise OutOfRange(
                     f"N = {steps}: arms with 2N steps need {2 * steps} timesteps, the model has {timesteps}"
                 )
+
+    @property
+    def images(self) -> int:
+        """About: the references, and for each N the pilots of every arm and all arms that are judged."""
+        pilots = self.pilot * self.tries * (2 * len(self.offsets) + 2)
+        return self.references + len(self.steps) * (pilots + self.judge * 13)
 
     @property
     def evaluations(self) -> int:

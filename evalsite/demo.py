@@ -69,6 +69,9 @@ def of_a_server(server: embedded.Server) -> Child:
 
 
 def main() -> int:
+    if sys.argv[1:]:
+        print("make demo takes no arguments; PORT=8100 is for another port.", file=sys.stderr)
+        return 2
     # A supervisor that is told to end does so as if by Ctrl-C, which a shell's background jobs ignore.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
@@ -164,12 +167,14 @@ def _only_one() -> Iterator[None]:
 @contextlib.contextmanager
 def _environment() -> Iterator[embedded.Services]:
     """PostgreSQL, Redis and the settings of the demo, for this process and its children."""
+    _check_folder()
+    key = _secret("secret-key", 50)  # before there are data, so that data without it tell of a lost folder
     say("Starting PostgreSQL and Redis")
     services = embedded.start(FOLDER)
     ours = services.environment() | {
         "DJANGO_SETTINGS_MODULE": "evalsite.settings",
         "EVALSITE_VAR": str(FOLDER.resolve()),
-        "SECRET_KEY": _secret("secret-key", 50),
+        "SECRET_KEY": key,
     }
     os.environ |= ours
     _keep(ENVIRONMENT.name, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in ours.items()))
@@ -183,6 +188,17 @@ def _environment() -> Iterator[embedded.Services]:
 
         connections.close_all()
         services.stop()
+
+
+def _check_folder() -> None:
+    """What belongs together is there. Raises CannotRun where only the folder was deleted."""
+    data = embedded.data_folder(FOLDER)
+    own = "DATABASE_URL" not in os.environ and (data / "PG_VERSION").exists()
+    if own and not (FOLDER / "secret-key").exists():
+        raise CannotRun(
+            f"{FOLDER} was deleted with its pictures, but not its database in {data.parent}: "
+            "`make demo-reset` forgets that too."
+        )
 
 
 def _check_servers() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from generation.conditions import Condition
 from generation.engine.folder import Folder, read_manifest
+from generation.wording import setting
 
 if TYPE_CHECKING:
     from generation.engine.families import Item, Model
@@ -76,7 +77,6 @@ class Gallery:
             missing = [item for item in items if _stem(item) not in folder.entries]
             for start in range(0, len(missing), self.batch):
                 batch = missing[start : start + self.batch]
-                self.said(f"{name}: {start} of {len(missing)} images")
                 result = driver.generate(self.model, batch, [condition], guidance=self.guidance)
                 made = result.manifest
                 for item, (image,) in zip(batch, result.images, strict=True):
@@ -87,6 +87,8 @@ class Gallery:
                         "environment": made["environment"],
                     }
                     folder.add(_stem(item), {f"{_stem(item)}.png": png.encode(image)}, entry)
+                drawn = len(items) - len(missing) + start + len(batch)
+                self.said(f"N = {condition.steps}, {setting(condition.to_json())}: {drawn} of {len(items)}")
         return [decode(path / file) for file in files]
 
     def seconds(self, condition: Condition, items: Sequence[Item]) -> float:

@@ -1,5 +1,6 @@
 """Answers to what no page can answer: an error of our own, a database that is away, keys that are none."""
 
+import logging
 import re
 import sys
 from collections.abc import Callable
@@ -22,6 +23,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         answer["Refresh"] = str(PAUSE)
     return answer
+
+
+class OneLine(logging.Filter):
+    """A request that is refused, not found or not allowed is a line in the log; only our errors are more."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "status_code", 500) < 500:
+            record.exc_info = None
+        return True
 
 
 class WholeKeys:

@@ -12,6 +12,7 @@ from generation import progress
 from generation.models import Chunk, Experiment, Tuning
 from studies import access, results
 from studies.models import Block, Study
+from studies.wording import many
 
 MOST = 6  # lines of a list; the full lists are a click away
 
@@ -42,7 +43,7 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
         needed += _studies_to_decide(studies, access.may_any(user, access.May.PUBLISH))
         new += _studies_closed(studies)
     if may_see_pictures:
-        running += _experiments_under_way()
+        running += _tunings_under_way() + _experiments_under_way()
         needed += _experiments_failed() + _tunings_failed()
         new += _tunings_done() + _experiments_done(user.has_perm("studies.add_study"))
     return found | {
@@ -126,7 +127,7 @@ def _page(study: Study) -> str:
 # --- experiments ---------------------------------------------------------------------------------
 def _experiments_under_way() -> list[Line]:
     open_chunks = Chunk.objects.exclude(stage=Chunk.Stage.DONE).filter(failed=False)
-    begun = Experiment.objects.filter(
+    begun = Experiment.that_stand_alone().filter(
         Exists(open_chunks.filter(experiment=OuterRef("pk"))), state=Experiment.State.RUNNING
     )
     shown = list(_some(begun.order_by("-created")))
@@ -188,6 +189,19 @@ def _some(found: QuerySet[Any]) -> Iterable[Any]:
 
 
 # --- tunings, whose rounds stand among the experiments -------------------------------------------
+def _tunings_under_way() -> list[Line]:
+    shown = list(_some(Tuning.objects.filter(state=Tuning.State.RUNNING).prefetch_related("rounds")))
+    stand = progress.of_all(each for row in shown for each in row.rounds.all())
+    lines = []
+    for row in shown:
+        drawn, planned = (
+            sum(getattr(stand[each.pk], name) for each in row.rounds.all()) for name in ("made", "images")
+        )
+        said = f"tuning, {drawn:,} of {planned:,} images of {many(len(row.rounds.all()), 'round')} drawn"
+        lines.append(Line(row.name, row.get_absolute_url(), said))
+    return lines
+
+
 def _tunings_failed() -> list[Line]:
     failed = Tuning.objects.filter(state=Tuning.State.FAILED)
     return [Line(row.name, row.get_absolute_url(), f"failed: {row.error}") for row in _some(failed)]

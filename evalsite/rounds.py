@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from django.core.files.storage import default_storage
 
+from evalsite.asked import JUDGE_SEEDS, PILOT_SEEDS, REFERENCE_SEEDS
 from evalsite.drawing import NotDrawn
 from generation import planning
 from generation.conditions import Condition, Recipe
@@ -80,6 +81,7 @@ class Rounds:
 
 def plan(tuning: Tuning, missing: NotDrawn) -> list[Experiment]:
     """Rounds of what is missing: settings of the same items and numbers of steps are drawn together."""
+    kinds = {REFERENCE_SEEDS: "reference", PILOT_SEEDS: "pilots", JUDGE_SEEDS: "judges"}
     steps_of: dict[tuple[tuple[Key, ...], Recipe], set[int]] = {}
     for condition, items in missing.wanted:
         recipe = Recipe(
@@ -97,7 +99,7 @@ def plan(tuning: Tuning, missing: NotDrawn) -> list[Experiment]:
             for seed, label, prompt, negative in keys
         ]
         wanted = planning.Plan(
-            name=f"{tuning.name}, round {number}",
+            name=f"{tuning.name}, round {number}: {kinds[keys[0][0] // PILOT_SEEDS * PILOT_SEEDS]}",
             parts=[planning.Part(tuning.model, draws)],
             steps=sorted(together),
             recipes=recipes,

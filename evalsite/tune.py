@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
-from evalsite.asked import JUDGE_SEEDS, PILOT_SEEDS, REFERENCE_SEEDS, Asked, Offset
+from evalsite.asked import JUDGE_SEEDS, PILOT_SEEDS, REFERENCE_SEEDS, Asked, Offset, WrongReference
 from evalsite.drawing import Draws, NotDrawn
 from evalsite.tone import fit
 from generation import tuning
@@ -36,10 +36,6 @@ SPACE_BATCH = 16
 
 
 Part = TypeVar("Part")
-
-
-class WrongReference(ValueError):
-    """A reference that the model's images can't be compared with; the message says why."""
 
 
 @dataclass(frozen=True)

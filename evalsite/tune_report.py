@@ -3,13 +3,28 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from generation.wording import recipe
+from generation.wording import setting
 from studies.experiments_wording import number
 from studies.figures import Figure
 from studies.report import Section, Table
 from studies.statistics import scores_plots
 from studies.wording import listed, many
 
+SHORT = {  # in plots
+    "se2p": "SE2P, best ρ",
+    "paper": "SE2P, ρ = 1.35",
+    "baseline": "baseline",
+    "scaled": "baseline, best η",
+    "se2p-noise": "SE2P's noise alone",
+    "gamma-0": "SE2P, γ = 0",
+    "fixed-large": "larger variance",
+    "ddim": "DDIM",
+    "dpm-solver": "DPM-Solver++(2M)",
+    "baseline-2n": "baseline, 2N",
+    "scaled-2n": "best η, 2N",
+    "schedule": "η of each step",
+    "tone": "baseline, toned",
+}
 Found = Mapping[str, Any]
 VERDICTS = {
     "better": "is nearer to the reference than SE2P",
@@ -45,23 +60,30 @@ def sections(found: Found, command: str = "") -> list[Section]:
 
 
 def words(found: Found) -> Iterator[str]:
-    """What is best at each N, and what comes as near at its cost: a sentence or two each."""
+    """What is best at each N, and what comes as near at its cost: a few sentences each."""
     for one in found["steps"]:
         arms = {arm["name"]: arm for arm in one["judged"]}
         best = arms["se2p"]["condition"]
-        rivals = [arm for arm in one["judged"][1:] if arm["evaluations"] <= arms["se2p"]["evaluations"]]
-        better = [arm["words"] for arm in rivals if arm["verdict"] == "better"]
-        alike = [arm["words"] for arm in rivals if arm["verdict"] == "equivalent"]
-        said = f"At N = {one['steps']} SE2P is at its best with {recipe(best)}"
+        said = f"At N = {one['steps']} SE2P is at its best with {_parameters(best)}"
         said += ", which lies at a bound of what was searched" if _at_bound(one, best) else ""
         said += ". "
-        if better:
-            said += f"At the same evaluations or fewer these come nearer to the reference: {listed(better)}."
-        elif alike:
-            said += f"Nothing at the same evaluations comes nearer; as near come {listed(alike)}."
+        cost = arms["se2p"]["evaluations"]
+        rivals = [a for a in one["judged"][1:] if a["evaluations"] <= cost and a["name"] != "paper"]
+        of = {v: [arm["words"] for arm in rivals if arm["verdict"] == v] for v in VERDICTS}
+        if of["better"]:
+            nearer = listed(of["better"])
+            said += f"At the same evaluations or fewer these come nearer to the reference: {nearer}. "
         else:
-            said += "Nothing at the same evaluations was found to come as near."
-        yield said
+            said += "Nothing at the same evaluations or fewer is shown to come nearer to the reference. "
+        if of["equivalent"]:
+            said += f"As near come {listed(of['equivalent'])}. "
+        if of["undecided"]:
+            said += f"So many images can't tell from SE2P: {listed(of['undecided'])}. "
+        yield said.strip()
+
+
+def _parameters(se2p: Found) -> str:
+    return setting(se2p).removeprefix("SE2P with ")
 
 
 def _at_bound(one: Found, condition: Found) -> bool:
@@ -84,12 +106,12 @@ def judged(one: Found) -> Table:
     rows = [
         (
             arm["words"],
+            arm["verdict"] or "–",
+            _interval(arm) if arm["verdict"] else "–",
+            number(1000 * arm["distance"]),
             str(arm["evaluations"]),
             str(arm["sequential"]),
             f"{arm['seconds']:.2f}",
-            number(1000 * arm["distance"]),
-            _interval(arm) if arm["verdict"] else "–",
-            arm["verdict"] or "–",
             number(arm["similarity"]["mean"]),
             number(arm["brightness"], signed=True),
             number(arm["predicted"]["distance"]) if arm["predicted"] else "–",
@@ -97,16 +119,20 @@ def judged(one: Found) -> Table:
         for arm in one["judged"]
     ]
     head = (
-        "arm", "evaluations", "sequential", "seconds", DISTANCE, "minus SE2P's", "beside SE2P",
+        "arm", "beside SE2P", "minus SE2P's", DISTANCE, "evaluations", "sequential", "seconds",
         "similarity", "brightness", "predicted",
     )  # fmt: skip
     note = (
         "Distance: unbiased MMD² of CLIP features to the reference, smaller is better; minus SE2P's with "
-        "95 % jackknife intervals over the same seeds. Similarity: to the plain baseline's image of the same "
-        "seed. Brightness: minus the reference's. Predicted: the closed form's Fréchet distance, on a scale "
-        "of its own."
+        "95 % jackknife intervals over the same seeds, by which the verdict is. Seconds: of an image; where "
+        "several arms are drawn in one batch, its share of the batch's by evaluations. Similarity: to the "
+        "plain baseline's image of the same seed. Brightness: minus the reference's. Predicted: the closed "
+        "form's Fréchet distance, on a scale of its own. Arms whose best setting is another's are shown "
+        "once."
     )
-    return Table(f"What each arm gives at N = {one['steps']}, on the judges' seeds", head, rows, note)
+    return Table(
+        f"What each arm gives at N = {one['steps']}, on the judges' seeds", head, rows, note, words=2
+    )
 
 
 def _interval(arm: Found) -> str:
@@ -151,7 +177,7 @@ def _start(condition: Found) -> str:
 
 
 def _differences(one: Found) -> Figure:
-    rows = [(arm["words"], _scaled(arm)) for arm in one["judged"][1:]]
+    rows = [(SHORT[arm["name"]], _scaled(arm)) for arm in one["judged"][1:]]
     title = f"N = {one['steps']}: distance minus SE2P's"
     return Figure(
         f"difference-{one['steps']}",
@@ -174,7 +200,7 @@ def _scaled(arm: Found) -> tuple[float, float | None, float | None]:
 
 def _front(one: Found) -> Figure:
     points = [
-        (arm["words"], 1 - arm["similarity"]["mean"], (1000 * arm["distance"], None, None))
+        (SHORT[arm["name"]], 1 - arm["similarity"]["mean"], (1000 * arm["distance"], None, None))
         for arm in one["judged"]
     ]
     return Figure(
@@ -262,7 +288,7 @@ def _over_steps(found: Found) -> Iterator[Section]:
             for arm in one["judged"]:
                 if arm["name"] in shown:
                     point = (float(arm[kind]), (1000 * arm["distance"], None, None))
-                    series.setdefault(arm["words"], []).append(point)
+                    series.setdefault(SHORT[arm["name"]], []).append(point)
         figures.append(
             Figure(
                 f"cost-{kind}",

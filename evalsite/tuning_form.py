@@ -36,7 +36,8 @@ class TuningForm(forms.ModelForm):
         label="Denoising steps N",
         initial="10, 20, 50, 100",
         widget=UnfoldAdminTextInputWidget,
-        help_text="Each is tuned and judged on its own.",
+        help_text="At most 20; each is tuned and judged on its own. Twice as many must be within the model’s "
+        "timesteps, since arms with 2N steps are judged too.",
     )
     offsets = forms.CharField(
         label="Offsets δ",
@@ -48,28 +49,32 @@ class TuningForm(forms.ModelForm):
         label="Steps of the reference",
         initial=250,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="What all settings are to be near to: the model's own images with so many steps.",
+        help_text="What all settings are to come near to: the model's own images with many steps. (For "
+        "pictures of your own as the reference there is `manage.py tune`.)",
     )
     references = forms.IntegerField(
-        label="Images of the reference", initial=256, widget=UnfoldAdminIntegerFieldWidget
+        label="Images of the reference",
+        initial=256,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="8 or more; with few of them nothing can be told apart.",
     )
     pilot = forms.IntegerField(
         label="Images of a pilot",
         initial=64,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="For each setting that is tried out.",
+        help_text="Drawn for each setting that is tried out; 8 or more.",
     )
     tries = forms.IntegerField(
         label="Settings tried",
         initial=8,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="By each arm that has a parameter of its own: all get the same.",
+        help_text="Values of its parameter that each arm may try out, all the same number; 5 or more.",
     )
     judge = forms.IntegerField(
-        label="Images that judge",
+        label="Images of the judgement",
         initial=256,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Other ones, for each arm.",
+        help_text="Drawn for each arm with other seeds than the pilots; 8 or more, 200 to tell arms apart.",
     )
     guidance = forms.FloatField(
         label="Guidance scale",

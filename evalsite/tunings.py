@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from evalsite.asked import STUDY_SEEDS, Asked, OutOfRange
+from evalsite.asked import STUDY_SEEDS, Asked, OutOfRange, WrongReference
 from generation import control, planning, tasks, tuning
 from generation.conditions import Condition, NotAllowed, Recipe
 from generation.models import Chunk, Experiment, ImageModel, Tuning
@@ -92,8 +92,6 @@ def _model(row: Tuning) -> Model:
 
 def _failed(key: int, error: Exception) -> None:
     """Note why a step failed: to be tried again, or not at all where that can't help."""
-    from evalsite.tune import WrongReference
-
     log.exception("Tuning %s can't go on", key)
     row = Tuning.objects.get(pk=key)
     row.attempts += 1
@@ -105,7 +103,7 @@ def _failed(key: int, error: Exception) -> None:
 
 
 def cancel(row: Tuning) -> None:
-    """Draw nothing more for it, for good; what is drawn stays."""
+    """Draw nothing more for it; what is drawn stays, and `go_on` goes on with it."""
     Tuning.objects.filter(pk=row.pk, state=Tuning.State.RUNNING).update(
         state=Tuning.State.CANCELLED, ended_at=timezone.now()
     )
@@ -122,11 +120,20 @@ def retry(row: Tuning) -> None:
     )
 
 
-def recommended(row: Tuning, one: Mapping[str, Any], items: int) -> planning.Plan:
-    """SE2P at its best against the best control that costs no more, on new seeds. Raises NotAllowed.
+def go_on(row: Tuning) -> None:
+    """Take a cancelled one up again: nothing that was drawn is drawn again."""
+    for experiment in row.rounds.filter(state=Experiment.State.CANCELLED):
+        control.resume(experiment)
+    Tuning.objects.filter(pk=row.pk, state=Tuning.State.CANCELLED).update(
+        state=Tuning.State.RUNNING, ended_at=None, asked_at=None
+    )
 
-    The baseline's pictures with SE2P's tone go with them: would people have preferred that just as well?
-    one: what was found at one N.
+
+def recommended(row: Tuning, one: Mapping[str, Any], items: int) -> planning.Plan:
+    """SE2P at its best, and beside it the best control that costs no more, on new seeds. Raises NotAllowed.
+
+    The baseline's pictures with SE2P's tone go with them: would people have preferred that just as well? SE2P
+    is the first condition, so that each of the others is compared with it. one: what was found at one N.
     """
     best, control_arm = tuning.recommended(one["judged"])
     toned = [arm for arm in one["judged"] if arm["name"] == "tone"]
@@ -137,10 +144,10 @@ def recommended(row: Tuning, one: Mapping[str, Any], items: int) -> planning.Pla
         for fields_ in asked.draws(STUDY_SEEDS, items)
     ]
     return planning.Plan(
-        name=_free_name(f"{row.name}: SE2P against {control_arm['name']}, N = {steps}"),
+        name=_free_name(f"{row.name}: {control_arm['name']} against SE2P, N = {steps}"),
         parts=[planning.Part(row.model, draws)],
         steps=[steps],
-        recipes=[_recipe(arm["condition"], steps) for arm in (control_arm, best, *toned)],
+        recipes=[_recipe(arm["condition"], steps) for arm in (best, control_arm, *toned)],
         guidance=row.guidance,
         metrics=names.DEFAULT,
     )

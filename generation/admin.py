@@ -91,6 +91,7 @@ class ImageModelAdmin(CheckedAgain):
     @action(description="Tune", url_path="tune", permissions=["tune"])
     def tune(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Begin a tuning of this model."""
+        get_object_or_404(ImageModel.that_make_images(), pk=object_id)
         return redirect(f"{reverse('admin:generation_tuning_add')}?model={object_id}")
 
     def has_tune_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:

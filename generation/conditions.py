@@ -420,7 +420,8 @@ def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None 
         group = [i for i, c in enumerate(conditions) if c.sampler == sampler and given[i] is None]
         parts = {i: all_differ[i].items() for i in group}
         common = set.intersection(*map(set, parts.values())) if len(group) > 1 else set()
-        alone = sum(c.sampler == sampler for c in conditions) == 1
+        # A `ddpm` that is not the baseline is never only that.
+        alone = sampler != Sampler.DDPM and sum(c.sampler == sampler for c in conditions) == 1
         for i in group:
             tail = [] if alone else [_word(*part) for part in parts[i] if part not in common]
             given[i] = "-".join([sampler.value, *tail])

@@ -124,13 +124,16 @@ def arms(
 def recommended(judged: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Of judged arms, SE2P at its best first: it, and the nearest other one that costs no more evaluations.
 
-    SE2P at the paper's ρ is no control of SE2P, and a tone is asked about beside the control, not as one.
+    SE2P with another ρ or γ is no control of SE2P (with γ = 0 its pictures are often the same to the eye),
+    and a tone is asked about beside the control, not as one.
     """
     best = judged[0]
     rivals = [
         arm
         for arm in judged[1:]
-        if arm["evaluations"] <= best["evaluations"] and arm["name"] not in ("paper", "tone")
+        if arm["evaluations"] <= best["evaluations"]
+        and arm["condition"]["sampler"] != Sampler.SE2P
+        and arm["name"] != "tone"
     ]
     return best, min(rivals, key=lambda arm: arm["distance"])
 

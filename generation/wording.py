@@ -31,8 +31,39 @@ def items(experiment: Experiment) -> str:
 
 def recipe(recipe: Mapping[str, Any]) -> str:
     """A recipe without what is left to the model."""
-    known = (f"{name} {value}" for name, value in recipe.items() if value is not None and name != "imported")
+    known = (
+        f"{name} {_value(value)}"
+        for name, value in recipe.items()
+        if value is not None and name != "imported"
+    )
     return ", ".join([*known, *(["made elsewhere"] if recipe.get("imported") else [])])
+
+
+def _value(value: Any) -> str:
+    return ", ".join(f"{one:.4g}" for one in value) if isinstance(value, list) else str(value)
+
+
+def setting(recipe: Mapping[str, Any]) -> str:
+    """A recipe by what it is known for, in a few words: SE2P with ρ = 2, δ = 1, own noise."""
+    said = dict(recipe)
+    match said["sampler"]:
+        case "se2p":
+            found = f"SE2P with ρ = {said['rho']:.4g}, δ = {said['offset']}, {said['predictor_noise']} noise"
+            return found + ("" if said["gamma"] == 0.015 else f", γ = {said['gamma']:.4g}")
+        case "diffusers":
+            return str(said["scheduler"]).removesuffix("Scheduler")
+        case "ddpm":
+            scale = said["noise_scale"]
+            words = [
+                "SE2P's noise" if scale == "se2p" else "",
+                "a noise scale a step" if isinstance(scale, list) else "",
+                f"noise × {scale:.4g}" if isinstance(scale, float) and scale != 1 else "",
+                "the larger variance" if said["variance"] == "fixed_large" else "",
+                "a tone" if said.get("tone") else "",
+            ]
+            found = ", ".join(filter(None, words))
+            return f"the baseline with {found}" if found else "the baseline"
+    return str(said["sampler"]).upper()
 
 
 _SUBJECTS = {"labels": "labels", "prompts": "prompts", "nothing": "kinds"}

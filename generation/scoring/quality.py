@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import shutil
 import sys
 import threading
 import warnings
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+import huggingface_hub
 import numpy as np
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from torch import Tensor
 
 from generation.scoring import names
@@ -62,9 +65,10 @@ class Judge:
         return found
 
 
-def load(name: str, weights: Weights, device: str = "cpu") -> Judge:
+def load(name: str, weights: Weights, device: str = "cpu", *, online: bool = False) -> Judge:
     """A metric of pyiqa, kept for the life of the process.
 
+    online: a backbone that is neither here nor in the hub's cache may be fetched from the hub.
     Raises Unavailable where pyiqa or a weight file is missing, or can't be loaded.
     """
     metric = names.find(name)
@@ -74,7 +78,7 @@ def load(name: str, weights: Weights, device: str = "cpu") -> Judge:
     with _lock:
         files = _state(name, weights)
         if (key := (name, device, files)) not in _judges:
-            _judges[key] = _build(metric, weights, device)
+            _judges[key] = _build(metric, weights, device, online)
         return _judges[key]
 
 
@@ -84,7 +88,7 @@ def _state(name: str, weights: Weights) -> tuple[str, ...]:
     return (digest(own) if own else "", str(weights.folder))
 
 
-def _build(metric: names.Metric, weights: Weights, device: str) -> Judge:
+def _build(metric: names.Metric, weights: Weights, device: str, online: bool) -> Judge:
     pyiqa = _imported()
     used: list[str] = []
 
@@ -99,11 +103,17 @@ def _build(metric: names.Metric, weights: Weights, device: str) -> Judge:
     if kind in _BACKBONES:
         options["backbone"] = local(KNOWN[_BACKBONES[kind]].url)
     try:
-        with _own_loading(local), _no_backbone(kind), warnings.catch_warnings():
+        with _own_loading(local, online), _no_backbone(kind), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what pyiqa uses of PyTorch
             model = pyiqa.create_metric(metric.name, device=device, **options)
     except Unavailable:
         raise
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        raise Unavailable(
+            f"{metric.name} builds on a model of the Hugging Face hub that is not in its cache here: run "
+            f"`python manage.py weights fetch {metric.name}` where there is a network, and set HF_HOME to "
+            "the folder that the hub's files were put into."
+        ) from error
     except Exception as error:  # whatever a file that isn't the metric's makes of it
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise Unavailable(f"{metric.name} can't be loaded: {why[:200]}") from error
@@ -122,9 +132,13 @@ def _imported() -> Any:
 
 
 @contextlib.contextmanager
-def _own_loading(local: Callable[..., str]) -> Iterator[None]:
+def _own_loading(local: Callable[..., str], online: bool) -> Iterator[None]:
     """While a metric is built: its files come from `local`, hold tensors only, and nothing is printed."""
     load_anything = torch.load
+
+    def put(url: str, place: str, *args: Any, **options: Any) -> None:
+        """In place of PyTorch's download into its own cache."""
+        shutil.copyfile(local(url), place)
 
     def load_tensors(*args: Any, **options: Any) -> Any:
         return load_anything(*args, **options | {"weights_only": True})
@@ -134,6 +148,9 @@ def _own_loading(local: Callable[..., str]) -> Iterator[None]:
             if hasattr(module, "load_file_from_url"):
                 patches.enter_context(patch.object(module, "load_file_from_url", local))
         patches.enter_context(patch.object(torch, "load", load_tensors))
+        patches.enter_context(patch.object(torch.hub, "download_url_to_file", put))
+        if not online:
+            patches.enter_context(patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
         patches.enter_context(contextlib.redirect_stdout(io.StringIO()))
         yield
 

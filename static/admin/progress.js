@@ -10,7 +10,9 @@
       try {
         const answer = await fetch(place.dataset.source, { credentials: "same-origin" });
         if (answer.ok && !answer.redirected) {
+          const open = [...place.querySelectorAll("details")].map((each) => each.open);
           place.innerHTML = await answer.text();
+          place.querySelectorAll("details").forEach((each, i) => { each.open = Boolean(open[i]); });
           // At its end other buttons fit than before.
           if (["done", "failed"].includes(word()) && word() !== first) return location.reload();
         }

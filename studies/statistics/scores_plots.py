@@ -1,6 +1,6 @@
 """Figures of automatic scores: differences, lines over steps or cost, and a parameter over steps as a map."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import floor, log10
 
 import matplotlib as mpl
@@ -20,6 +20,7 @@ from studies.statistics.plots import (
     styled,
 )
 
+FAR = 30  # times the typical size: farther values would press all others into one place
 _CLOSE = 1.3  # ticks nearer than this factor share a name
 _DASHED = (0, (4, 3))
 
@@ -36,8 +37,18 @@ def differences(rows: Sequence[tuple[str, Point]], xlabel: str, title: str) -> s
             axes.errorbar(point[0], y, xerr=_error(point), **marked(0))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=_DASHED, zorder=0)
         name_rows(axes, [short(name) for name, _ in rows[:MOST_ROWS]])
+        if (near := _near(point for _, point in rows[:MOST_ROWS])) is not None:
+            axes.set_xscale("symlog", linthresh=near)
+            xlabel += f" (logarithmic beyond ± {near:.3g})"
         axes.set_xlabel(xlabel)
         return as_svg(figure, title)
+
+
+def _near(points: Iterable[Point]) -> float | None:
+    """Where a scale that starts at 0 should become logarithmic; None where a plain one shows all."""
+    sizes = sorted(abs(value) for point in points for value in point if value is not None)
+    typical = sizes[len(sizes) // 2] if sizes else 0.0
+    return typical if typical > 0 and sizes[-1] > FAR * typical else None
 
 
 def lines(
@@ -85,6 +96,8 @@ def front(points: Sequence[tuple[str, float, Point]], *, xlabel: str, ylabel: st
         for which, (name, x, point) in enumerate(points):
             look = marked(which) | {"markerfacecolor": "none"} if which >= len(COLOURS) else marked(which)
             axes.errorbar(x, point[0], yerr=_error(point), label=short(name), **look)
+        if (near := _near(point for _, _, point in points)) is not None:
+            axes.set_yscale("symlog", linthresh=near)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         figure.legend(fontsize=6, loc="outside lower center", ncols=2)

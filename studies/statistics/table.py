@@ -59,6 +59,10 @@ def read(data: bytes) -> Votes:
 def _decode(data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TableError("the file is UTF-16; save it as CSV UTF-8", 1)
+    if (at := data.find(b"\0")) >= 0:
+        line = data.count(b"\n", 0, at) + 1
+        column = _column_at(data, at) if line > 1 else None
+        raise TableError("a null character; save the file as CSV UTF-8", line, column)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

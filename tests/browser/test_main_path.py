@@ -195,3 +195,30 @@ def see_result(page: Page) -> None:
     assert [person.votes.count() for person in Participant.objects.all()] == [4, 4]
     expect(page.locator("body")).to_contain_text("50.0 %")
     expect(page.locator("body")).to_contain_text("95 % interval")
+
+
+def test_a_model_is_tuned_and_the_best_setting_goes_to_an_experiment(running, researcher):
+    model = starter()
+    page = researcher
+    page.goto(f"/admin/generation/imagemodel/{model.pk}/change/")
+    page.click("text=Tune")
+    expect(page.locator("[name=name]")).to_have_value("tuning of Flowers 32×32 (DDPM)")
+    page.fill("[name=subjects]", "daisy\ntulip")
+    for name, number in {"steps": 4, "reference_steps": 8, "tries": 5}.items():
+        page.fill(f"[name={name}]", str(number))
+    for name in ("references", "pilot", "judge"):
+        page.fill(f"[name={name}]", "8")
+    shot(page, "tuning-form")
+    page.click("[name=_save]")
+    expect(page.locator("body")).to_contain_text("The tuning has begun")
+    # The page follows the rounds without being loaded again, and shows the findings when they are there.
+    expect(page.locator("#progress strong")).to_have_text("done", timeout=600_000)
+    expect(page.locator("body")).to_contain_text("At N = 4 SE2P is at its best with")
+    shot(page, "tuning")
+
+    page.fill("[name=items]", "2")
+    page.click("text=Make this experiment")
+
+    expect(page.locator("#progress strong")).to_have_text("done", timeout=300_000)
+    made = Experiment.that_stand_alone().get()
+    assert Pair.objects.filter(experiment=made).count() == 2 * 2

@@ -201,3 +201,28 @@ def test_a_server_that_cannot_be_reached_is_named_in_one_line(folder, port, name
     demo.says(f"{name} can't be reached")
     assert "Traceback" not in "".join(demo.lines)
     assert nothing_runs(folder)
+
+
+def test_a_deleted_folder_whose_database_stayed_is_told(folder, port):
+    """As root the database lies elsewhere; its rows would promise pictures that are gone."""
+    data = embedded.data_folder(folder)
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("18\n")
+
+    demo = Demo(folder, port)
+    demo.says("was deleted with its pictures.*make demo-reset")
+
+    assert demo.process.wait(60) == 1
+
+
+def test_an_argument_starts_nothing():
+    done = subprocess.run(
+        [sys.executable, "-m", "evalsite.demo", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "PORT=8100" in done.stderr

@@ -179,7 +179,10 @@ def test_a_reference_that_does_not_fit_is_refused_before_anything_is_drawn(flowe
         (["--offsets", "5000"], "training timesteps"),
         (["--offsets", "-1"], "allowed is"),
         (["--pilot", "2"], "pilot = 2"),
-        (["--judge", "9" * 30], "judge = "),
+        (["--judge", "9" * 5000], "--judge: '9{40}' is no whole number"),
+        (["--pilot", "٨"], "--pilot: '٨' is no whole number"),
+        (["--out", ""], "'' is no folder"),
+        (["--out", __file__], "is no folder"),
         (["--tries", "1"], "tries = 1"),
         (["--references", "100000"], "from 8 to 4096"),
         (["--labels", "rhino"], "label"),
@@ -216,7 +219,7 @@ def test_the_words_follow_the_verdicts(run):
     first, second = tune_report.sections(one)[0].points
 
     assert "come nearer to the reference: DDIM." in first
-    assert "Nothing at the same evaluations was found to come as near." in second
+    assert "Nothing at the same evaluations or fewer is shown to come nearer to the reference." in second
 
 
 def test_several_offsets_are_shown_as_maps_predicted_and_measured(run):

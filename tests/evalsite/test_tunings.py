@@ -213,6 +213,18 @@ def test_a_cancelled_one_draws_no_more(model):
     assert drawn_nothing()
 
 
+def test_a_cancelled_one_goes_on_with_what_it_has(model):
+    row = begun(model)
+    tunings.advance(row.pk)
+    tunings.cancel(row)
+
+    tunings.go_on(row)
+
+    row.refresh_from_db()
+    assert finished(row).state == Tuning.State.DONE
+    assert row.rounds.filter(name="mine, round 1: reference").count() == 1
+
+
 def drawn_nothing() -> bool:
     generation_tasks.make_images()
     return not Image.objects.exists()
@@ -222,6 +234,19 @@ def form(model, **changes):
     return {
         "name": "mine", "model": model.pk, "subjects": "", "steps": "2, 4", "offsets": "1", "guidance": "",
     } | SETS | changes  # fmt: skip
+
+
+def test_a_model_that_is_not_there_is_not_tuned(admin_client):
+    assert admin_client.get("/admin/generation/imagemodel/999/tune/").status_code == 404
+
+
+def test_the_first_page_shows_how_far_it_is(admin_client, model):
+    tunings.advance(begun(model).pk)
+
+    page = " ".join(admin_client.get("/admin/").content.decode().split())
+
+    assert "tuning, 0 of 8 images of 1 round drawn" in page
+    assert "round 1" not in page
 
 
 def test_from_the_models_page_to_an_experiment_for_people(admin_client, model):
@@ -249,10 +274,11 @@ def test_from_the_models_page_to_an_experiment_for_people(admin_client, model):
 
     made = Experiment.that_stand_alone().get()
     one = row.found["steps"][1]
-    control, se2p, toned = made.conditions.order_by("position")
+    se2p, control, toned = made.conditions.order_by("position")
+    assert toned.name.startswith("ddpm-tone")
     assert len(toned.recipe["tone"]) == 3
     assert se2p.recipe["rho"] == one["judged"][0]["condition"]["rho"]
-    assert control.recipe["sampler"] != "se2p" or control.recipe["gamma"] == 0
+    assert control.recipe["sampler"] != "se2p"
     drawn()
     assert Pair.objects.filter(experiment=made, steps=4).count() == 3 * 2
     assert set(made.items.values_list("seed", flat=True)) == {3_000_000, 3_000_001}
@@ -270,6 +296,8 @@ def now(client, row) -> str:
         ({"steps": "2, x"}, "x"),
         ({"steps": ""}, "required"),
         ({"steps": "600"}, "2N steps"),
+        ({"steps": ", ".join(map(str, range(1, 30)))}, "29 steps: give from 1 to 20"),
+        ({"judge": "100000", "pilot": "100000"}, "allowed are 1,000,000 in all"),
         ({"pilot": "7"}, "from 8 to 100,000"),
         ({"tries": "2"}, "from 5 to 100"),
         ({"offsets": "-1"}, "offset"),
@@ -318,7 +346,9 @@ def test_who_may_only_look_changes_nothing(client, model, django_user_model):
     row = begun(model)
     client.force_login(reader)
 
-    assert client.get(row.get_absolute_url()).status_code == 200
+    page = client.get(row.get_absolute_url())
+    assert page.status_code == 200
+    assert "Cancel" not in page.content.decode()
     for name, data in (("do", {"do": "cancel"}), ("experiment", {"steps": "2", "items": "2"})):
         address = reverse(f"admin:generation_tuning_{name}", args=[row.pk])
         assert client.post(address, data).status_code == 403

@@ -225,7 +225,7 @@ def recipe(sampler, **parameters):
     "recipes, expected",
     [
         ([recipe("ddpm"), recipe("se2p")], ["baseline", "se2p"]),
-        ([recipe("se2p"), recipe("ddpm", steps_factor=2)], ["se2p", "ddpm"]),
+        ([recipe("se2p"), recipe("ddpm", steps_factor=2)], ["se2p", "ddpm-2n"]),
         ([recipe("ddpm"), recipe("ddpm", steps_factor=2)], ["baseline", "ddpm-2n"]),
         (
             [recipe("ddpm"), recipe("se2p"), recipe("se2p", rho=1), recipe("se2p", rho=1, gamma=0)],

@@ -1,4 +1,7 @@
+import contextlib
 import io
+import re
+import socket
 from urllib.error import URLError
 
 import pytest
@@ -59,8 +62,10 @@ def test_without_a_network_a_fetch_says_what_to_do(folder, monkeypatch):
     fetch = weights.fetch
     monkeypatch.setattr("generation.management.commands.weights.fetch", offline)
 
-    with pytest.raises(CommandError, match=r"can't be fetched \(no route\).*EVALSITE_WEIGHTS"):
-        run("fetch", "musiq")
+    said = io.StringIO()
+    with pytest.raises(CommandError, match="2 of 2 are not there: musiq, nima"):
+        call_command("weights", "fetch", "musiq", "nima", stdout=said)
+    assert re.search(r"musiq: .* can't be fetched \(no route\).*EVALSITE_WEIGHTS", said.getvalue())
     assert list(folder.iterdir()) == []
 
 
@@ -130,5 +135,27 @@ def test_a_file_that_can_hold_code_is_not_trusted_without_its_hash(folder, publi
     file = run("list", name).split(name, 1)[1].split()[0]
     published[file] = b"anything"
 
-    with pytest.raises(CommandError, match=r"SHA-256 of .* is not known.*call it brisque\.pth"):
-        run("fetch", name)
+    said = io.StringIO()
+    with pytest.raises(CommandError, match="not there: brisque"):
+        call_command("weights", "fetch", name, stdout=said)
+    assert re.search(r"SHA-256 of .* is not known.*call it brisque\.pth", said.getvalue())
+
+
+@pytest.mark.parametrize("action", ["list", "check"])
+def test_looking_what_is_there_asks_no_network(folder, monkeypatch, action):
+    """LPIPS takes a backbone of torchvision by its address, TOPIQ one of the Hugging Face hub."""
+    monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
+
+    def connected(*args):
+        pytest.fail("it asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", connected)
+    monkeypatch.setattr(socket, "getaddrinfo", connected)
+    said = io.StringIO()
+    with contextlib.suppress(CommandError):
+        call_command("weights", action, "lpips", "topiq_nr", stdout=said)
+
+    assert "missing: python manage.py weights fetch lpips" in said.getvalue()
+    if action == "list":
+        assert "alexnet-owt-7be5be79.pth" in said.getvalue()
+    assert "model of the Hugging Face hub that is not in its cache" in said.getvalue()

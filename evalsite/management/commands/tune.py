@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from argparse import ArgumentTypeError
 from collections.abc import Mapping
@@ -43,16 +44,21 @@ class Command(BaseCommand):
         near.add_argument("--reference", type=Path, metavar="DIR", help="images to be near to, of one size")
         near.add_argument(
             "--reference-steps",
-            type=int,
+            type=_count,
             default=250,
             metavar="N",
             help="or draw them with so many steps (250)",
         )
-        add("--references", type=int, default=256, help="how many are drawn (256)")
+        add("--references", type=_count, default=256, help="how many are drawn (256)")
         add("--offsets", type=_offsets, default=[1], metavar="D,…", help="δ to try, such as 1,5,step (1)")
-        add("--pilot", type=int, default=64, help="images a setting that choose (64)")
-        add("--tries", type=int, default=8, help="settings that each arm may try out (8)")
-        add("--judge", type=int, default=256, help="other images an arm that judge (256)")
+        add("--pilot", type=_count, default=64, help="images for each setting that is tried out (64)")
+        add("--tries", type=_count, default=8, help="values of its parameter that each arm may try out (8)")
+        add(
+            "--judge",
+            type=_count,
+            default=256,
+            help="other images, for each arm, by which it is judged (256)",
+        )
         add("--labels", nargs="+", metavar="L", help="classes by id or name; all of the model if not given")
         add("--prompts", metavar="FILE", help="a text file with one prompt a line")
         add("--negative-prompt", default="")
@@ -62,14 +68,13 @@ class Command(BaseCommand):
         add(
             "--out",
             required=True,
-            type=Path,
+            type=_folder,
             metavar="DIR",
             help="keeps the images, tune.json and report.html",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from evalsite.asked import OutOfRange
-        from evalsite.tune import WrongReference
+        from evalsite.asked import OutOfRange, WrongReference
         from generation.scoring.files import BadPicture
 
         try:
@@ -85,15 +90,16 @@ class Command(BaseCommand):
             raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from error
 
     def _tune(self, options: Mapping[str, Any]) -> None:
+        # What can be wrong without the model is said before PyTorch is loaded, which takes a while.
+        source = describe(options["model"], options["revision"])
+        known = source.takes != "unknown"
+        asked = _asked(options, source.takes, source.labels) if known else None
+        reference = None if options["reference"] is None else _pictures(options["reference"])
         from evalsite import tune, tune_report
         from evalsite.drawing import Gallery
 
-        reference = None if options["reference"] is None else _pictures(options["reference"])
-        source = describe(options["model"], options["revision"])
-        model = _load(options) if source.takes == "unknown" else None
-        takes, labels = (model.takes, model.labels) if model else (source.takes, source.labels)
-        asked = _asked(options, takes, labels)
-        model = model or _load(options)
+        model = _load(options)
+        asked = asked or _asked(options, model.takes, model.labels)
         gallery = Gallery(model, options["out"] / IMAGES, guidance=options["guidance"], said=self._say)
         tuner = tune.Tuner(gallery, asked, Weights(settings.WEIGHTS, clip=settings.CLIP), self._say)
         found = tuner.run(reference)
@@ -153,6 +159,19 @@ def _pictures(folder: Path) -> list[np.ndarray]:
     from generation.scoring.files import decode, pictures_in
 
     return [decode(path) for path in pictures_in(folder)]
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ArgumentTypeError(f"{text[:40]!r} is no whole number of up to nine digits")
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not text or (path.exists() and not path.is_dir()):
+        raise ArgumentTypeError(f"{text!r} is no folder; name one, which is made if it isn't there")
+    return path
 
 
 def _steps(text: str) -> list[int]:

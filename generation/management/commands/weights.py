@@ -53,9 +53,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{name:<10} {file:<44} {size:>7}  {state.words}")
 
     def _check(self, metrics: Sequence[str], weights: Weights) -> None:
-        found = {name: _state(name, weights) for name in metrics}
-        for name, state in found.items():
-            self.stdout.write(f"{name}: {state.words}")
+        found = {}
+        for name in metrics:
+            found[name] = _state(name, weights)
+            self.stdout.write(f"{name}: {found[name].words}")
         if bad := [name for name, state in found.items() if not state.works]:
             raise CommandError(
                 f"{len(bad)} of {len(found)} metrics can't be computed ({', '.join(bad)}): run `python "
@@ -63,39 +64,47 @@ class Command(BaseCommand):
             )
 
     def _fetch(self, metrics: Sequence[str], weights: Weights) -> None:
+        failed = []
         for name in metrics:
-            state = _state(name, weights)
-            if state.there:
-                self.stdout.write(f"{name}: is there.")
-                continue
-            for _ in range(MOST_FILES):
-                # What is there and not what it says is fetched again.
-                if (weight := state.missing or KNOWN.get(name)) is None:
-                    break
+            try:
+                self._fetch_one(name, weights)
+            except Unavailable as error:
+                self.stdout.write(f"{name}: {error}")
+                failed.append(name)
+        if failed:
+            raise CommandError(f"{len(failed)} of {len(metrics)} are not there: {', '.join(failed)}.")
+
+    def _fetch_one(self, name: str, weights: Weights) -> None:
+        """Raises Unavailable."""
+        state = _state(name, weights)
+        if state.there:
+            self.stdout.write(f"{name}: is there.")
+            return
+        for _ in range(MOST_FILES):
+            # What is there and not what it says is fetched again.
+            if (weight := state.missing or KNOWN.get(name)) is not None:
                 size = f" ({_size(weight.megabytes)})" if weight.megabytes else ""
                 self.stdout.write(f"{name}: fetching {weight.file}{size}")
                 try:
                     fetch(weight, weights.folder)
-                except Unavailable as error:
-                    raise CommandError(str(error)) from error
                 except OSError as error:
                     raise CommandError(f"{weights.folder}: {error.strerror or error}") from error
-                state = _state(name, weights)
-                if state.missing is None:
-                    break
-            if not state.there:
-                raise CommandError(state.words)
+            state = _state(name, weights, online=True)
+            if state.missing is None:
+                break
+        if not state.there:
+            raise Unavailable(state.words)
 
 
-def _state(name: str, weights: Weights) -> State:
-    """Whether a metric's weights can be used, and the words for it."""
+def _state(name: str, weights: Weights, *, online: bool = False) -> State:
+    """Whether a metric's weights can be used, and the words for it. online: it may fetch a hub's backbone."""
     try:
         if name in KNOWN:
             weights.check(name)
         else:
             from generation.scoring import quality  # with torch: pyiqa itself says what it needs
 
-            quality.load(name, weights)
+            quality.load(name, weights, online=online)
     except Missing as error:
         instead = name == CLIP
         meanwhile = "; the small bundled model measures drift meanwhile" if instead else ""
