@@ -30,7 +30,8 @@ def columns(
 ) -> dict[int, tuple[Codes, list[str]]]:
     """Codes (n,) and labels, in order of appearance, of the columns at `positions`; the header is skipped.
 
-    data: UTF-8 without byte order mark and null characters; width: cells of a row, at least 2. Raises NotPlain.
+    data: UTF-8 without byte order mark and null characters. width: cells of a row, two or more.
+    Raises NotPlain.
     """
     if b'"' in data:
         raise NotPlain
