@@ -76,7 +76,7 @@ def words(found: Found) -> Iterator[str]:
         else:
             said += "Nothing at the same evaluations or fewer is shown to come nearer to the reference. "
         if of["equivalent"]:
-            said += f"As near come {listed(of['equivalent'])}. "
+            said += f"As near: {listed(of['equivalent'])}. "
         if of["undecided"]:
             said += f"So many images can't tell from SE2P: {listed(of['undecided'])}. "
         yield said.strip()

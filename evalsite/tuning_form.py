@@ -50,7 +50,7 @@ class TuningForm(forms.ModelForm):
         initial=250,
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="What all settings are to come near to: the model's own images with many steps. (For "
-        "pictures of your own as the reference there is `manage.py tune`.)",
+        "pictures of your own as the reference there is the command manage.py tune.)",
     )
     references = forms.IntegerField(
         label="Images of the reference",

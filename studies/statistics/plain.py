@@ -30,10 +30,9 @@ def columns(
 ) -> dict[int, tuple[Codes, list[str]]]:
     """Codes (n,) and labels, in order of appearance, of the columns at `positions`; the header is skipped.
 
-    data: UTF-8 without byte order mark and null characters. width: cells of a row, two or more.
-    Raises NotPlain.
+    data: UTF-8 without a byte order mark; width: cells of a row, two or more. Raises NotPlain.
     """
-    if b'"' in data:
+    if b'"' in data or b"\0" in data:
         raise NotPlain
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")

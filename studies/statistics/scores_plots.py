@@ -20,7 +20,7 @@ from studies.statistics.plots import (
     styled,
 )
 
-FAR = 30  # times the typical size: farther values would press all others into one place
+FAR = 15  # times the typical size: farther values would press all others into one place
 _CLOSE = 1.3  # ticks nearer than this factor share a name
 _DASHED = (0, (4, 3))
 

@@ -97,7 +97,10 @@ def test_an_error_beyond_the_first_chunk_has_its_line():
         (HEADER.encode() + b"ann,1,a,b\xe9,left\n", "line 2, column right: byte 0xe9 is not UTF-8"),
         (b"particip\xe4nt,item\n", "line 1: byte 0xe4 is not UTF-8"),
         (HEADER.encode() + b"\xe9va,1,a,b,left\n", "line 2, column participant: byte 0xe9 is not UTF-8"),
-        (bytes(range(256)) * 3, "line 2: byte 0x80 is not UTF-8"),
+        (bytes(range(256)) * 3, "line 1: a null character"),
+        (bytes(range(1, 256)) * 3, "line 2: byte 0x80 is not UTF-8"),
+        (HEADER.encode() + b"ann,1\0,a,b,left\n", "line 2, column item: a null character; save the file"),
+        (HEADER.encode("utf-16-le"), "line 1: a null character"),
     ],
 )
 def test_files_that_cannot_be_read_are_refused_with_the_place(data, message):
