@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
 from generation.models import Experiment, Pair
@@ -175,6 +175,19 @@ def duplicate(original: Study, *, owner: Any = None) -> Study:
     return study
 
 
+def _with_address(study: Study) -> Study:
+    """The study, saved under a free address; another request may take the same one at the same moment."""
+    while True:
+        study.slug = free_slug(study.title)
+        try:
+            with transaction.atomic():
+                study.save(force_insert=True)
+            return study
+        except IntegrityError:
+            if not Study.objects.filter(slug=study.slug).exists():
+                raise
+
+
 def free_slug(title: str) -> str:
     """An address for a study that no other one has."""
     wish = slugify(title)[: LONGEST_SLUG - 8].strip("-") or "study"
@@ -192,7 +205,7 @@ def _draft(title: str, owner: Any, *, questions: Sequence[str] = (drafts.QUESTIO
     texts = {
         "consent": drafts.CONSENT, "instructions": drafts.INSTRUCTIONS, "debrief": drafts.DEBRIEF,
     }  # fmt: skip
-    study = Study.objects.create(title=title, slug=free_slug(title), owner=owner, **(texts | fields))
+    study = _with_address(Study(title=title, owner=owner, **(texts | fields)))
     Question.objects.bulk_create(
         Question(study=study, position=position, text=text) for position, text in enumerate(questions)
     )

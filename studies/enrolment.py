@@ -35,6 +35,11 @@ def enrol(study: Study, arrival: Arrival) -> Participant:
             return person
 
 
+def knows(study: Study, arrival: Arrival) -> bool:
+    """Whether the person came before, in whatever browser."""
+    return _known(study, arrival) is not None
+
+
 def _known(study: Study, arrival: Arrival) -> Participant | None:
     people = study.participants.select_related("study", "protocol")
     if arrival.link:

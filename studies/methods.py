@@ -150,7 +150,8 @@ def _design(documents: Sequence[Document]) -> str:
     said += (
         "Everybody judged the same pairs. "
         if design["assignment"] == Study.Assignment.SAME
-        else "Pairs were assigned in balance: each was shown to the same number of people, give or take one. "
+        else "Pairs were assigned in balance: each was shown to the same number of people, give or take one"
+        f"{', under each version' if len(documents) > 1 else ''}. "
     )
     extra = [
         f"{many(design['practice'], 'practice trial')} with feedback" if design["practice"] else "",

@@ -286,10 +286,11 @@ def welcome(request: HttpRequest, slug: str) -> HttpResponse:
     # Another person at the same computer may come with an address of their own.
     if person is not None and not _somebody_else(person, arrival):
         return _go(request, _place(person))
-    if study.state == Study.State.CLOSED:
-        raise Closed
-    if study.state == Study.State.PAUSED and person is None:
-        raise Paused
+    # Who came before, in another browser, agrees once more and goes on, or gets the code that is theirs.
+    if study.state in (Study.State.CLOSED, Study.State.PAUSED) and not enrolment.knows(
+        study, replace(arrival, browser=_browser(request))
+    ):
+        raise Closed if study.state == Study.State.CLOSED else Paused
     protocol = study.protocols.defer("document", "leaks").first()
     if protocol is None:
         raise NotFound

@@ -28,7 +28,25 @@ class OfStudy:
     has_delete_permission = has_change_permission
 
 
-class ReadOnly:
+class OwnFilters:
+    """For lists that are filtered by what they offer and by nothing else.
+
+    Django takes any field of a row in the address; by its beginning, letter by letter, whoever may see the
+    list could find out what it doesn't show.
+    """
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        offered = {
+            each if isinstance(each, str) else each[0] if isinstance(each, tuple) else each.parameter_name
+            for each in self.get_list_filter(request)  # type: ignore[attr-defined]
+        }
+        names = {name.partition("__")[0] for name in offered}
+        if lookup.partition("__")[0] not in names:
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))  # type: ignore[misc]
+
+
+class ReadOnly(OwnFilters):
     """For lists of what a study has gathered: shown to who may see the study, and changed by nobody."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:

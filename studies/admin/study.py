@@ -48,8 +48,8 @@ from studies.admin.forms import (
 )
 from studies.admin.members import MemberForm
 from studies.admin.recruit import MOST_LINKS, LinksForm, links_csv
-from studies.admin.rights import OfStudy, editable
-from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study, Translation
+from studies.admin.rights import OfStudy, OwnFilters, editable
+from studies.models import AuditEntry, Block, FormQuestion, Mode, Participant, Question, Study, Translation
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
 HANDED_OUT = ("code_complete", "code_full", "code_screened", "return_url")  # at the end, to people
@@ -104,7 +104,7 @@ class TranslationInline(OfStudy, StackedInline):
 
 
 @admin.register(Study)
-class StudyAdmin(ModelAdmin):
+class StudyAdmin(OwnFilters, ModelAdmin):
     form = StudyForm
     inlines = [BlockInline, QuestionInline, FormQuestionInline, TranslationInline]
     list_display = ["title", "state_word", "done_of", "address", "created"]
@@ -338,6 +338,9 @@ class StudyAdmin(ModelAdmin):
             "shown": design and _times_shown(design, study.people),
             "unfinished": _unfinished(study),
             "version": study.protocols.count() + 1,
+            "before": study.participants.filter(
+                mode=Mode.LIVE, state__in=(Participant.State.FINISHED, Participant.State.ACTIVE)
+            ).count(),
         }
         status = 409 if wrong and request.method == "POST" else 200
         return self._page(request, study, "publish", "Publish", context, status)

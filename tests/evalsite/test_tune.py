@@ -117,8 +117,10 @@ def test_the_report_stands_alone_and_says_what_to_take(run):
     assert len(re.findall("<svg", page)) == 2 * 2 + 2  # two at each N, and two of what evaluations buy
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
     assert "python manage.py tune --model" in page
+    text = (out / "report.md").read_text()
     for arm in found["steps"][1]["judged"]:
         assert html.escape(arm["words"]) in page
+        assert arm["words"] in text
 
 
 def test_nothing_is_drawn_twice(run, flowers, monkeypatch):

@@ -340,3 +340,39 @@ def test_a_copy_of_a_study_has_no_codes_of_its_original(users):
     copy = composing.duplicate(study, owner=users[Role.READER])
 
     assert (copy.code_complete, copy.return_url) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("page", "lookup"),
+    [
+        ("studies_study", "code_complete__startswith=C"),
+        ("studies_study", "return_url__contains=cc"),
+        ("studies_participant", "external_id=who-7"),
+        ("studies_participant", "external_id__startswith=w"),
+        ("studies_participant", "code__startswith=C"),
+        ("studies_participant", "study__code_complete__startswith=C"),
+        ("studies_participant", "parameters__contains=x"),
+        ("studies_auditentry", "detail__contains=x"),
+    ],
+)
+def test_what_a_list_does_not_show_is_not_found_out_by_its_address(users, client, page, lookup):
+    given(published(2, code_complete="C-OMPLETE", entry="prolific"), users)
+    client.force_login(users[Role.READER])
+
+    answer = client.get(f"{reverse(f'admin:{page}_changelist')}?{lookup}")
+
+    assert answer.status_code == 400
+
+
+def test_the_filters_that_a_list_offers_work(users, client):
+    study = given(published(2), users)
+    client.force_login(users[Role.READER])
+
+    for page, lookup in (
+        ("studies_study", "state__exact=live"),
+        ("studies_participant", f"study__id__exact={study.pk}"),
+        ("studies_participant", "state__exact=active"),
+        ("studies_participant", "approved_at__isempty=1"),
+        ("studies_auditentry", f"study__id__exact={study.pk}"),
+    ):
+        assert client.get(f"{reverse(f'admin:{page}_changelist')}?{lookup}").status_code == 200

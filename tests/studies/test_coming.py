@@ -129,3 +129,34 @@ def test_asking_again_changes_nothing_for_somebody_with_a_seat():
 
     assert person.row.seat == seat
     assert enrolment.enrol(study, Arrival(browser=person.row.browser)) == person.row
+
+
+@pytest.mark.parametrize("state", [Study.State.PAUSED, Study.State.CLOSED])
+def test_who_finished_gets_the_code_in_another_browser_while_nobody_new_may_come(state):
+    study = published(1, people=2, entry="prolific", code_complete="DONE-1")
+    address = "?PROLIFIC_PID=ann&STUDY_ID=s&SESSION_ID=1"
+    Person(study, address).start().finish()
+    protocol.change_state(study, state)
+
+    again = Person(study, address)
+    assert again.page.status_code == 200
+    again.join()
+
+    assert "DONE-1" in again.html
+    assert Participant.objects.count() == 1
+    stranger = Person(study, address.replace("ann", "bea"))
+    assert stranger.page.status_code in (410, 503)
+
+
+def test_who_has_begun_goes_on_in_another_browser_while_the_study_is_paused():
+    study = published(2, people=2, entry="prolific")
+    address = "?PROLIFIC_PID=ann&STUDY_ID=s&SESSION_ID=1"
+    first = Person(study, address).start()
+    first.vote()
+    protocol.change_state(study, Study.State.PAUSED)
+
+    second = Person(study, address).join()
+    second.vote()
+
+    assert second.row == first.row
+    assert second.row.state == Participant.State.FINISHED

@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from django.db import connection
 
-from studies import enrolment, protocol, screening, voting
+from studies import composing, enrolment, protocol, screening, voting
 from studies.models import Answer, Seat, Trial, Vote
 from studies.recruitment import Arrival
 from studies.refusals import AnotherForm
@@ -148,3 +148,11 @@ def test_a_draft_published_in_two_tabs_at_once_is_published_once():
 
     assert Counter(at_once(2, publish)) == {1: 1, "refused": 1}
     assert Seat.objects.count() == 4
+
+
+def test_copies_that_are_made_at_once_all_get_an_address():
+    study = draft(2)
+
+    copies = at_once(5, lambda number: composing.duplicate(study))
+
+    assert len({copy.slug for copy in copies}) == 5

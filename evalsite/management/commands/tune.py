@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evalsite.asked import Asked
     from generation.engine.families import Model
 
-FOUND, REPORT, IMAGES = "tune.json", "report.html", "images"
+FOUND, REPORT, MARKDOWN, IMAGES = "tune.json", "report.html", "report.md", "images"
 
 
 class Command(BaseCommand):
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             required=True,
             type=_folder,
             metavar="DIR",
-            help="keeps the images, tune.json and report.html",
+            help="keeps the images, tune.json, report.html and report.md",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -104,9 +104,10 @@ class Command(BaseCommand):
         tuner = tune.Tuner(gallery, asked, Weights(settings.WEIGHTS, clip=settings.CLIP), self._say)
         found = tuner.run(reference)
         parts = tune_report.sections(found, _command(options))
-        text = report.render(tune_report.title(found), parts, lead=tune_report.lead(found))
+        title, lead = tune_report.title(found), tune_report.lead(found)
         (options["out"] / FOUND).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        (options["out"] / REPORT).write_text(text, "utf-8")
+        (options["out"] / REPORT).write_text(report.render(title, parts, lead=lead), "utf-8")
+        (options["out"] / MARKDOWN).write_text(report.as_markdown(title, parts, lead=lead), "utf-8")
         for line in parts[0].points:
             self.stdout.write(line)
         self.stdout.write(f"{options['out'] / REPORT} has it all.")
