@@ -52,6 +52,7 @@ def test_from_an_experiment_to_a_result(running, researcher, browser):
     assert len(codes) == 2
     assert Vote.objects.count() == 8
     see_result(researcher)
+    see_the_other_pages(researcher)
 
 
 def make_experiment(page: Page) -> None:
@@ -178,6 +179,7 @@ def see_result(page: Page) -> None:
     page.goto(f"/admin/studies/study/{study.pk}/results/")
     expect(page.locator("body")).to_contain_text("Preferences are hidden while the study runs")
     page.goto(f"/admin/studies/study/{study.pk}/close/")
+    shot(page, "close")
     page.click("button:has-text('Close the study')")
     page.goto(f"/admin/studies/study/{study.pk}/results/")
     expect(page.locator("body")).to_contain_text("for se2p (a tie counts half)")
@@ -195,6 +197,30 @@ def see_result(page: Page) -> None:
     assert [person.votes.count() for person in Participant.objects.all()] == [4, 4]
     expect(page.locator("body")).to_contain_text("50.0 %")
     expect(page.locator("body")).to_contain_text("95 % interval")
+
+
+def see_the_other_pages(page: Page) -> None:
+    """Each opens, says what it is for, and is kept as a picture."""
+    study, experiment = Study.objects.get(), Experiment.objects.get()
+    person = study.participants.first()
+    for name, address, words in (
+        ("studies", "/admin/studies/study/", study.title),
+        ("study-closed", f"/admin/studies/study/{study.pk}/change/", "2 of 3 people finished"),
+        ("files", f"/admin/studies/study/{study.pk}/files/", "Everything in one archive"),
+        ("access", f"/admin/studies/study/{study.pk}/members/", "Who may do what"),
+        ("log", f"/admin/studies/auditentry/?study__id__exact={study.pk}", "published"),
+        ("participant", f"/admin/studies/participant/{person.pk}/change/", person.pseudonym),
+        ("experiments", "/admin/generation/experiment/", "Flowers"),
+        ("analysis", f"/admin/studies/study/experiment/{experiment.pk}/", "Report as one file"),
+        ("thresholds", f"/admin/generation/experiment/{experiment.pk}/thresholds/", "flagged"),
+        ("preset", "/admin/generation/experiment/preset/", "preset"),
+        ("import", "/admin/generation/experiment/import/", "Images made elsewhere"),
+        ("models", "/admin/generation/imagemodel/", "Flowers 32×32 (DDPM)"),
+    ):
+        page.goto(address)
+        expect(page.locator("body")).to_contain_text(words)
+        page.wait_for_load_state()
+        shot(page, name)
 
 
 def test_a_model_is_tuned_and_the_best_setting_goes_to_an_experiment(running, researcher):
