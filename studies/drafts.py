@@ -19,17 +19,14 @@ You will see pairs of pictures made by a computer and say for each pair which on
 - It takes about **{minutes} min**. Pairs to judge: {trials}.
 - We store your answers, when you gave them and how long each took, the size of your screen, whether the page
   was hidden, and pictures that did not arrive. We do not ask for your name.
-- You may stop at any time by closing the page. A link below the pages that follow takes your answers back.
-"""
+- You may stop at any time by closing the page. A link below the pages that follow takes your answers back."""
 INSTRUCTIONS = """\
 You see two pictures side by side. Choose the one that looks better to you.
 
 - There is no right or wrong answer: your first impression counts.
-- Each answer is final; the next pair comes at once.
-"""
+- Each answer is final; the next pair comes at once."""
 DEBRIEF = """\
-Your answers help to find out whether a new way of making pictures makes better ones.
-"""
+Your answers help to find out whether a new way of making pictures makes better ones."""
 SECONDS_A_TRIAL = 6
 # A paused study can be changed; what was changed holds once it is published as the next version.
 EDITABLE = (Study.State.DRAFT, Study.State.PAUSED)

@@ -19,11 +19,19 @@ TEXTS = {"consent": drafts.CONSENT, "instructions": drafts.INSTRUCTIONS, "debrie
 MOST_EXPERIMENTS = 200  # offered, the newest first
 
 
+class Text(UnfoldAdminTextareaWidget):
+    """Text of several lines, which browsers end by two characters: one that nobody touched stays as it is."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        value = super().value_from_datadict(data, files, name)
+        return value.replace("\r\n", "\n") if isinstance(value, str) else value
+
+
 class StudyForm(forms.ModelForm):
     class Meta:
         model = Study
         exclude: list[str] = []  # the admin's fieldsets say which
-        widgets = {name: UnfoldAdminTextareaWidget(attrs={"rows": 8}) for name in TEXTS}
+        widgets = {name: Text(attrs={"rows": 8}) for name in TEXTS}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -189,7 +197,7 @@ class FormQuestionForm(forms.ModelForm):
     class Meta:
         model = FormQuestion
         fields = ["text", "kind", "options", "screens_out", "least", "most", "required"]
-        widgets = {name: UnfoldAdminTextareaWidget(attrs={"rows": 4}) for name in ("options", "screens_out")}
+        widgets = {name: Text(attrs={"rows": 4}) for name in ("options", "screens_out")}
 
     def clean(self) -> dict[str, Any]:
         said = super().clean() or {}
@@ -207,7 +215,7 @@ class TranslationForm(forms.ModelForm):
         model = Translation
         fields = ["language", "title", "consent", "instructions", "debrief", "questions", "about"]
         widgets = {
-            name: UnfoldAdminTextareaWidget(attrs={"rows": 6})
+            name: Text(attrs={"rows": 6})
             for name in ("consent", "instructions", "debrief", "questions", "about")
         }
 

@@ -313,3 +313,17 @@ def test_people_and_codebook_are_handed_out_while_preferences_are_hidden(admin_c
     assert people.startswith(b"participant,mode,state") and b",finished," in people
     assert not {b"left", b"right", b"treatment"} & set(people.replace(b"\n", b",").split(b","))
     assert b'votes,rt_ms,integer,"milliseconds from reveal to choice, hidden' in codebook
+
+
+def test_a_browsers_line_ends_change_no_text(admin_client):
+    """The log and the next version must not say that somebody changed a text that nobody touched."""
+    study = draft(3, consent="One.\n\nTwo.", instructions="A\nB", debrief="C")
+    address = f"/admin/studies/study/{study.pk}/change/"
+    said = form(admin_client.get(address)) | {"people": "7"}
+    sent = {name: value.replace("\n", "\r\n") for name, value in said.items() if value != ""}
+
+    assert admin_client.post(address, sent).status_code == 302
+
+    study.refresh_from_db()
+    assert (study.people, study.consent, study.instructions) == (7, "One.\n\nTwo.", "A\nB")
+    assert study.audit.get(action="changed").detail["fields"] == ["people"]
