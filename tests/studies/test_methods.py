@@ -198,6 +198,7 @@ def test_versions_are_told_with_what_they_changed_and_who_voted_under_which():
         "version 2: the question was “Sharper?”; people chose"
     ) in text
     assert "1 person under version 1 and 1 person under version 2, which are taken together" in text
+    assert "give or take one, under each version." in text
     assert "nobody under version 1; under version 2 people with a median response time below 300 ms" in text
     assert "within 40 % to 60 %" in text
 

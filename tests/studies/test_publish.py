@@ -123,6 +123,18 @@ def test_a_change_after_publication_is_a_new_version_and_who_has_begun_goes_on_w
     )
 
 
+def test_who_counts_beside_a_new_versions_seats_is_said_before_it_is_published(admin_client):
+    study = published(2, people=3)
+    Person(study).start().finish()
+    Person(study).start()
+    protocol.change_state(study, Study.State.PAUSED)
+
+    page = " ".join(admin_client.get(f"/admin/studies/study/{study.pk}/publish/").content.decode().split())
+
+    assert "3 seats are drawn" in page
+    assert "2 people have finished or are under way: they count too, beside all 3" in page
+
+
 def test_changing_a_paused_study_changes_nothing_for_participants_until_it_is_published():
     study = published(3)
     study = protocol.change_state(study, Study.State.PAUSED)
