@@ -71,7 +71,7 @@ class TuningAdmin(CheckedAgain):
         key = request.GET.get("model", "")
         chosen = ImageModel.that_make_images().filter(pk=int(key) if re.fullmatch("[0-9]{1,18}", key) else 0)
         if (model := chosen.first()) is not None:
-            found |= {"model": model.pk, "name": _free_name(model)}
+            found |= {"model": model.pk, "name": planning.free_name(f"tuning of {model}"[:50], Tuning)}
         return found
 
     def save_model(self, request: HttpRequest, obj: Tuning, form: TuningForm, change: bool) -> None:
@@ -276,15 +276,6 @@ def _cost(row: Tuning, evaluations: int) -> str:
     if rate is None:
         return f"{said}; how long they take is known once it has made its first images"
     return f"{said}, {costs.words(evaluations / rate)} on one worker at the last measured rate"
-
-
-def _free_name(model: ImageModel) -> str:
-    wish = f"tuning of {model}"[:50]
-    taken = set(Tuning.objects.filter(name__startswith=wish).values_list("name", flat=True))
-    name, number = wish, 2
-    while name in taken:
-        name, number = f"{wish} {number}", number + 1
-    return name
 
 
 def _file_name(row: Tuning) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,9 +83,7 @@ def plan(tuning: Tuning, missing: NotDrawn) -> list[Experiment]:
     kinds = {REFERENCE_SEEDS: "reference", PILOT_SEEDS: "pilots", JUDGE_SEEDS: "judges"}
     steps_of: dict[tuple[tuple[Key, ...], Recipe], set[int]] = {}
     for condition, items in missing.wanted:
-        recipe = Recipe(
-            **{f.name: getattr(condition, f.name) for f in fields(condition) if f.name != "steps"}
-        )
+        recipe = condition.recipe(condition.steps)
         steps_of.setdefault((tuple(map(_key, items)), recipe), set()).add(condition.steps)
     groups: dict[tuple[tuple[Key, ...], frozenset[int]], list[Recipe]] = {}
     for (keys, recipe), steps in steps_of.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from evalsite.asked import STUDY_SEEDS, Asked, OutOfRange, WrongReference
 from generation import control, planning, tasks, tuning
-from generation.conditions import Condition, NotAllowed, Recipe
+from generation.conditions import Condition, NotAllowed
 from generation.models import Chunk, Experiment, ImageModel, Tuning
 from generation.scoring import names
 from generation.sources import BadModel
@@ -144,24 +144,12 @@ def recommended(row: Tuning, one: Mapping[str, Any], items: int) -> planning.Pla
         for fields_ in asked.draws(STUDY_SEEDS, items)
     ]
     return planning.Plan(
-        name=_free_name(f"{row.name}: {control_arm['name']} against SE2P, N = {steps}"),
+        name=planning.free_name(
+            f"{row.name}: {control_arm['name']} against SE2P, N = {steps}", numbered="{} ({})"
+        ),
         parts=[planning.Part(row.model, draws)],
         steps=[steps],
-        recipes=[_recipe(arm["condition"], steps) for arm in (best, control_arm, *toned)],
+        recipes=[Condition.from_json(arm["condition"]).recipe(steps) for arm in (best, control_arm, *toned)],
         guidance=row.guidance,
         metrics=names.DEFAULT,
     )
-
-
-def _recipe(said: Mapping[str, Any], steps: int) -> Recipe:
-    condition = Condition.from_json(dict(said))
-    own = {f.name: getattr(condition, f.name) for f in fields(condition) if f.name != "steps"}
-    return Recipe(**own, steps_factor=condition.steps // steps)
-
-
-def _free_name(wish: str) -> str:
-    taken = set(Experiment.objects.filter(name__startswith=wish).values_list("name", flat=True))
-    name, number = wish, 2
-    while name in taken:
-        name, number = f"{wish} ({number})", number + 1
-    return name

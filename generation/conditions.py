@@ -349,6 +349,11 @@ class Condition(Parameters):
 
     steps: int
 
+    def recipe(self, steps: int) -> Recipe:
+        """The recipe that gives this for an experiment's N = steps, of which its own is a multiple."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "steps"}
+        return Recipe(steps_factor=self.steps // steps, **own)
+
     def _check_together(self) -> None:
         super()._check_together()
         if isinstance(self.noise_scale, tuple) and len(self.noise_scale) != self.steps:

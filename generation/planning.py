@@ -152,6 +152,13 @@ def _check_pairs(pairs: int) -> None:
         raise NotAllowed("pairs", f"{pairs:,}", f"at most {MOST_PAIRS:,} in one experiment")
 
 
+def free_name(wish: str, of: type[Experiment] | type[Tuning] = Experiment, numbered: str = "{} {}") -> str:
+    """The wish, or the first number behind it, as `numbered` has it, that gives a name which is not taken."""
+    taken = set(of.objects.filter(name__startswith=wish).values_list("name", flat=True))
+    more = (numbered.format(wish, n) for n in range(2, len(taken) + 3))
+    return next(free for free in (wish, *more) if free not in taken)
+
+
 def make(plan: Plan, owner: User | None = None, *, tuning: Tuning | None = None) -> Experiment:
     """Write an experiment with its whole plan, in one transaction. It starts running at once.
 

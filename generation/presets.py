@@ -12,7 +12,7 @@ from pathlib import Path
 from generation import catalogue
 from generation.conditions import NotAllowed, PredictorNoise, Range, Recipe, Sampler, Variance
 from generation.models import Experiment, ImageModel
-from generation.planning import BASELINE, MOST_PAIRS, Draw, Part, Plan, Subject
+from generation.planning import BASELINE, MOST_PAIRS, Draw, Part, Plan, Subject, free_name
 from generation.scoring import names as metric_names
 
 ITEMS = 100  # of each model
@@ -202,6 +202,4 @@ def _subjects(model: ImageModel, prompts: Sequence[str]) -> list[Subject]:
 
 def _free_name(preset: Preset, models: Sequence[ImageModel]) -> str:
     name = preset.name if preset.papers_models else f"{preset.name}, {models[0]}"[:90]
-    taken = set(Experiment.objects.filter(name__startswith=name).values_list("name", flat=True))
-    numbered = (f"{name} {n}" for n in range(2, len(taken) + 3))
-    return next(free for free in (name, *numbered) if free not in taken)
+    return free_name(name)

@@ -193,15 +193,19 @@ def reading() -> Iterator[Any]:
         yield cursor
 
 
+def copying(keys: Sequence[int], table: Table, modes: Sequence[str], *, printed: bool) -> sql.Composable:
+    """The command that has the database print the rows of these keys as CSV, as `Table.query` gives them."""
+    return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(
+        table.query(keys, modes, printed=printed)
+    )
+
+
 def _csv(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> Iterator[bytes]:
     yield ",".join(column.name for column in table.columns).encode() + b"\n"
     with reading() as cursor:
         for keys in parts(study, table):
             held = bytearray()
-            command = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(
-                table.query(keys, modes, printed=True)
-            )
-            with cursor.copy(command) as rows:
+            with cursor.copy(copying(keys, table, modes, printed=True)) as rows:
                 for row in rows:
                     held += row
                     if len(held) >= BLOCK:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from psycopg import sql
 from pyarrow import csv as pa_csv
 from pyarrow import parquet as pq
 
 from studies.columns import Kind, Table
-from studies.export import Held, Tally, parts, reading
+from studies.export import Held, Tally, copying, parts, reading
 from studies.models import Study
 
 ROWS = 10_000  # of a part
@@ -34,10 +33,7 @@ def stream(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> It
     sink = pa.PythonFile(held, mode="w")
     with reading() as cursor, pq.ParquetWriter(sink, schema) as file:
         for keys in parts(study, table, ROWS):
-            command = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(
-                table.query(keys, modes, printed=False)
-            )
-            with cursor.copy(command) as blocks:
+            with cursor.copy(copying(keys, table, modes, printed=False)) as blocks:
                 rows = _typed(b"".join(blocks), schema)
             tally.rows += len(rows)
             file.write_table(rows)

@@ -278,3 +278,10 @@ def test_names_are_unique_for_every_pair_of_different_recipes():
 
     assert len(set(names(recipes))) == len(recipes)
     assert all(isinstance(r.sampler, Sampler) for r in recipes)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_recipe_is_found_again_from_its_condition(factor):
+    recipe = Recipe(sampler="ddpm", noise_scale=1.2, tone=(1, 0.1, 0), steps_factor=factor)
+
+    assert recipe.at(20).recipe(20) == recipe
