@@ -197,10 +197,13 @@ def reworded(study: Study) -> list[dict[str, Any]]:
 
 
 def _stands(study: Study) -> list[Stand]:
-    """The trials that live people were shown, by place and side, counted by the database."""
+    """The trials that live people were shown, by place and side, counted by the database.
+
+    Whose time was not over when the study closed was stopped by us and has not left.
+    """
     ended = Q(participant__state__in=GONE)
-    if study.state == Study.State.CLOSED:
-        ended |= Q(participant__state=Participant.State.ACTIVE)
+    if study.closed_at:
+        ended |= Q(participant__state=Participant.State.ACTIVE, participant__expires_at__lte=study.closed_at)
     rows = (
         Trial.objects.filter(
             participant__study=study, participant__mode=Mode.LIVE, position__lte=F("participant__votes_count")

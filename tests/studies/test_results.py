@@ -2,8 +2,10 @@
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from generation.models import Pair, Score
 from studies import export, protocol, recruitment, results
@@ -267,14 +269,19 @@ def test_who_leaves_is_counted_at_the_trial_and_side_where_they_left():
     assert sum(side["left"] for side in found["sides"].values()) == 1
 
 
-def test_who_is_under_way_when_a_study_closes_has_left():
+def test_of_those_under_way_when_a_study_closes_only_those_have_left_whose_time_was_over():
     study = published(4, people=3, blind=False)
-    Person(study).start().vote()
+    long_ago, just_now = (Person(study).start() for _ in range(2))
+    long_ago.vote()
+    just_now.vote()
+    Participant.objects.filter(pk=long_ago.row.pk).update(expires_at=timezone.now() - timedelta(hours=1))
+
     before = results.compute(study)["dropout"]["left"]
-
     closed = protocol.change_state(study, Study.State.CLOSED)
+    after = results.compute(closed)["dropout"]
 
-    assert (before, results.compute(closed)["dropout"]["left"]) == (0, 1)
+    assert (before, after["left"]) == (0, 1)
+    assert [(t["reached"], t["left"]) for t in after["trials"]] == [(2, 0), (2, 1)]
 
 
 def test_looks_before_the_end_bring_the_confidence_sequence():
