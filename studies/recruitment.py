@@ -21,6 +21,10 @@ READABLE = re.compile(r"[\x21-\x7e]{1,100}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
+class MadeMeanwhile(RuntimeError):
+    """Links were made since the page was opened that asks for more."""
+
+
 @dataclass(frozen=True)
 class Arrival:
     """Who comes, as far as the address tells."""
@@ -63,12 +67,19 @@ def arrival(study: Study, said: Mapping[str, str], browser: str = "") -> Arrival
     )
 
 
-def make_links(study: Study, count: int, mode: str = Mode.LIVE, actor: Any = None) -> list[Invitation]:
+def make_links(
+    study: Study, count: int, mode: str = Mode.LIVE, actor: Any = None, *, beside: int | None = None
+) -> list[Invitation]:
     """One-time links; those of another mode than live come with seats of their own.
 
-    Raises NotFound for a draft: it has no seats yet.
+    beside: how many links there must be already, so that a form that is sent twice makes them once.
+    Raises NotFound for a draft: it has no seats yet; MadeMeanwhile where there are other than `beside`.
     """
     with transaction.atomic():
+        # The row lock lets one form after the other count what is there.
+        Study.objects.select_for_update(no_key=True).get(pk=study.pk)
+        if beside is not None and study.invitations.count() != beside:
+            raise MadeMeanwhile
         newest = study.protocols.first()
         if newest is None:
             raise NotFound

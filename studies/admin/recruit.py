@@ -25,6 +25,23 @@ class LinksForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
         help_text="Answers of pilots and previews carry that word and stay out of the results.",
     )
+    # How many links there were when the page was opened: a form that is sent twice makes them once.
+    beside = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def make(self, study: Study, user: Any) -> str:
+        """Make the links. Returns what was done, in words; empty, with an error in the form, if nothing."""
+        said = self.cleaned_data
+        try:
+            made = recruitment.make_links(study, said["count"], said["mode"], user, beside=said["beside"])
+        except recruitment.MadeMeanwhile:
+            there = study.invitations.count()
+            self.add_error(
+                None,
+                f"Links were made since this page was opened, and there are {there:,} now. If you want more, "
+                "make them now.",
+            )
+            return ""
+        return "1 link is made." if len(made) == 1 else f"{len(made):,} links are made."
 
 
 class _Line:

@@ -436,11 +436,8 @@ class StudyAdmin(OwnFilters, ModelAdmin):
         if study.state == Study.State.DRAFT:
             return self._no_seats_yet(request, study)
         form = LinksForm(request.POST or None, initial={"count": min(study.people, MOST_LINKS)})
-        if request.method == "POST" and form.is_valid():
-            made = recruitment.make_links(
-                study, form.cleaned_data["count"], form.cleaned_data["mode"], request.user
-            )
-            messages.success(request, "1 link is made." if len(made) == 1 else f"{len(made)} links are made.")
+        if form.is_valid() and (said := form.make(study, request.user)):
+            messages.success(request, said)
             return redirect("admin:studies_recruit", study.pk)
         paste = recruitment.address_to_paste(study)
         context = {

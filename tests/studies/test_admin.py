@@ -165,6 +165,22 @@ def test_links_are_made_listed_and_lead_in(admin_client):
     assert Person(study, addresses[0].split(study.get_absolute_url())[1]).start().finish().code
 
 
+def test_a_form_for_links_that_is_sent_twice_makes_them_once(admin_client):
+    study = published(2, entry="links", people=2)
+    address = f"/admin/studies/study/{study.pk}/recruit/"
+    page = admin_client.get(address).content.decode()
+    form = {"count": "2", "mode": "live", "beside": re.search(r'name="beside" value="(\d+)"', page)[1]}
+
+    first, second = (admin_client.post(address, form) for _ in range(2))
+    made = study.invitations.count()
+    again = form | {"beside": re.search(r'name="beside" value="(\d+)"', second.content.decode())[1]}
+    admin_client.post(address, again)
+
+    assert (first.status_code, second.status_code) == (302, 400)
+    assert "there are 2 now" in second.content.decode()
+    assert (made, study.invitations.count()) == (2, 4)
+
+
 def test_too_many_links_are_refused_at_the_field(admin_client):
     study = published(2)
 
