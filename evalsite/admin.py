@@ -18,13 +18,20 @@ from unfold.decorators import display
 
 from evalsite import tunings
 from evalsite.tuning_form import TuningForm
-from generation import costs, planning, progress, tasks
+from generation import costs, planning, progress, removal, tasks
 from generation.admin import CheckedAgain
 from generation.conditions import NotAllowed
-from generation.models import Chunk, ImageModel, Tuning
+from generation.deletion_pages import DeletedByWorkers
+from generation.models import Chunk, Image, ImageModel, Tuning
 from generation.wording import setting
 
-COLOURS = {"running": "info", "done": "success", "failed": "danger", "cancelled": "danger"}
+COLOURS = {
+    "running": "info",
+    "done": "success",
+    "failed": "danger",
+    "cancelled": "danger",
+    "deleting": "danger",
+}
 MOST_ITEMS = 10_000
 LEAD = (
     "Finds the best ρ of SE2P for each number of steps, and judges it beside what else the same evaluations "
@@ -34,7 +41,7 @@ PLANNED = ["model", "subjects_words", "steps_words", "sets_words", "owner", "cre
 
 
 @admin.register(Tuning)
-class TuningAdmin(CheckedAgain):
+class TuningAdmin(DeletedByWorkers, CheckedAgain):
     class Media:
         css = {"all": ["admin/experiment.css"]}
 
@@ -63,8 +70,14 @@ class TuningAdmin(CheckedAgain):
         # What was asked never changes; another question is another tuning.
         return obj is None and super().has_change_permission(request, obj)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Tuning | None = None) -> bool:
-        return False
+    def what_goes(self, obj: Tuning) -> dict[str, int]:
+        return {"images": Image.objects.filter(chunk__experiment__tuning=obj).count()}
+
+    def why_not(self, obj: Tuning) -> str:
+        return next(filter(None, map(removal.why_not, obj.rounds.all())), "")
+
+    def have_deleted(self, obj: Tuning) -> None:
+        tunings.delete(obj)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         found = super().get_changeform_initial_data(request)

@@ -148,6 +148,7 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "generation.tasks.reconcile", "schedule": RECONCILE_SECONDS},
     "watch-tunings": {"task": "evalsite.tasks.watch_tunings", "schedule": RECONCILE_SECONDS},
+    "sweep-files": {"task": "generation.tasks.sweep_files", "schedule": 600.0},
 }
 
 LOGGING = {

@@ -15,6 +15,7 @@ def advance_tuning(key: int) -> None:
 
 @shared_task(name="evalsite.tasks.watch_tunings")
 def watch_tunings() -> None:
-    """Have a worker lead on every tuning that waits for nothing."""
+    """Have a worker lead on every tuning that waits for nothing, and end those that were deleted."""
+    tunings.delete_emptied()
     for key in tunings.ready().values_list("pk", flat=True):
         asking.ask(Tuning.objects.filter(pk=key), advance_tuning, key)

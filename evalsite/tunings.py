@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from evalsite.asked import STUDY_SEEDS, Asked, OutOfRange, WrongReference
-from generation import control, planning, tasks, tuning
+from generation import control, planning, removal, tasks, tuning
 from generation.conditions import Condition, NotAllowed
 from generation.models import Chunk, Experiment, ImageModel, Tuning
 from generation.scoring import names
@@ -93,13 +93,17 @@ def _model(row: Tuning) -> Model:
 def _failed(key: int, error: Exception) -> None:
     """Note why a step failed: to be tried again, or not at all where that can't help."""
     log.exception("Tuning %s can't go on", key)
-    row = Tuning.objects.get(pk=key)
-    row.attempts += 1
-    row.error = str(error) or type(error).__name__
     hopeless = isinstance(error, NotAllowed | OutOfRange | WrongReference | BadModel)
-    if hopeless or row.attempts >= MOST_ATTEMPTS:
-        row.state, row.ended_at = Tuning.State.FAILED, timezone.now()
-    row.save(update_fields=["attempts", "error", "state", "ended_at"])
+    with transaction.atomic():
+        # Who cancelled or deleted it meanwhile is not overruled.
+        row = Tuning.objects.select_for_update().filter(pk=key, state=Tuning.State.RUNNING).first()
+        if row is None:
+            return
+        row.attempts += 1
+        row.error = str(error) or type(error).__name__
+        if hopeless or row.attempts >= MOST_ATTEMPTS:
+            row.state, row.ended_at = Tuning.State.FAILED, timezone.now()
+        row.save(update_fields=["attempts", "error", "state", "ended_at"])
 
 
 def cancel(row: Tuning) -> None:
@@ -127,6 +131,23 @@ def go_on(row: Tuning) -> None:
     Tuning.objects.filter(pk=row.pk, state=Tuning.State.CANCELLED).update(
         state=Tuning.State.RUNNING, ended_at=None, asked_at=None
     )
+
+
+def delete(row: Tuning) -> None:
+    """Have workers delete it with all images of its rounds. Raises InUse: nothing is deleted then."""
+    with transaction.atomic():
+        # A step that is being taken is waited for, so that the round it plans goes too.
+        Tuning.objects.select_for_update().filter(pk=row.pk).update(
+            state=Tuning.State.DELETING, ended_at=timezone.now()
+        )
+        for experiment in row.rounds.all():
+            removal.begin(experiment)
+        transaction.on_commit(tasks.delete_later)
+
+
+def delete_emptied() -> None:
+    """Delete the tunings that were to be deleted and have no round left."""
+    Tuning.objects.filter(state=Tuning.State.DELETING, rounds=None).delete()
 
 
 def recommended(row: Tuning, one: Mapping[str, Any], items: int) -> planning.Plan:

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, models, transaction
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -18,10 +19,11 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from generation import claims, control, costs, flagging, planning, progress, scores, tasks, wording
+from generation import claims, control, costs, flagging, planning, progress, removal, scores, tasks, wording
+from generation.deletion_pages import DeletedByWorkers
 from generation.forms import ExperimentForm, ImportForm, ModelForm, PresetForm
 from generation.gallery import PairAdmin
-from generation.models import Experiment, ImageModel, Pair
+from generation.models import Chunk, Experiment, ImageModel, Pair, Tuning
 from generation.scoring.names import METRICS
 from generation.thresholds import ThresholdForm
 
@@ -41,6 +43,7 @@ COLOURS = {
     "paused": "warning",
     "failed": "danger",
     "cancelled": "danger",
+    "deleting": "danger",
 }
 
 PLANNED = [
@@ -88,6 +91,14 @@ class ImageModelAdmin(CheckedAgain):
                 "it says so if it can't be loaded.",
             )
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        # Django would list every item that the model drew.
+        experiments = Experiment.objects.filter(
+            Exists(Chunk.objects.filter(experiment=OuterRef("pk"), model__in=objs))
+        )
+        users = [*map(str, experiments[:10]), *map(str, Tuning.objects.filter(model__in=objs)[:10])]
+        return ([], {}, set(), users) if users else super().get_deleted_objects(objs, request)
+
     @action(description="Tune", url_path="tune", permissions=["tune"])
     def tune(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Begin a tuning of this model."""
@@ -103,7 +114,7 @@ class ImageModelAdmin(CheckedAgain):
 
 
 @admin.register(Experiment)
-class ExperimentAdmin(CheckedAgain):
+class ExperimentAdmin(DeletedByWorkers, CheckedAgain):
     class Media:
         css = {"all": ["admin/experiment.css"]}
 
@@ -132,6 +143,15 @@ class ExperimentAdmin(CheckedAgain):
 
     def has_delete_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
         return not (obj and obj.frozen) and super().has_delete_permission(request, obj)
+
+    def what_goes(self, obj: Experiment) -> dict[str, int]:
+        return removal.size(obj)
+
+    def why_not(self, obj: Experiment) -> str:
+        return removal.why_not(obj)
+
+    def have_deleted(self, obj: Experiment) -> None:
+        control.delete(obj)
 
     def save_model(self, request: HttpRequest, obj: Experiment, form: ExperimentForm, change: bool) -> None:
         made = planning.make(form.plan, cast(User, request.user))

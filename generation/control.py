@@ -1,8 +1,8 @@
-"""What a researcher can do to a running experiment."""
+"""What a researcher can do to an experiment that is there."""
 
 from django.db import transaction
 
-from generation import claims, tasks
+from generation import claims, removal, tasks
 from generation.models import Experiment
 
 
@@ -22,6 +22,12 @@ def cancel(experiment: Experiment) -> None:
     _set(experiment, Experiment.State.CANCELLED)
 
 
+def delete(experiment: Experiment) -> None:
+    """Have a worker delete it, with its images, pairs and scores. Raises removal.InUse."""
+    removal.begin(experiment)
+    transaction.on_commit(tasks.delete_later)
+
+
 def retry(experiment: Experiment) -> int:
     """Open the failed chunks again. Returns their number."""
     opened = claims.retry_failed(experiment)
@@ -33,6 +39,7 @@ def _set(experiment: Experiment, state: str) -> None:
     with transaction.atomic():
         # The row lock orders two researchers' clicks; the last one holds.
         row = Experiment.objects.select_for_update().get(pk=experiment.pk)
-        row.state = state
-        row.save(update_fields=["state"])
-    experiment.state = state
+        if row.state != Experiment.State.DELETING:
+            row.state = state
+            row.save(update_fields=["state"])
+    experiment.state = row.state

@@ -17,13 +17,13 @@ from django.db.models.functions import Now
 
 from generation import catalogue, conditions
 from generation.conditions import NotAllowed, Range
+from generation.discarding import keep
 from generation.engine.folder import MANIFEST, BadFolder, read_manifest
 from generation.models import Chunk, Condition, Experiment, Image, ImageModel, Item, Pair
 from generation.pictures import FORMATS, BadPicture, as_png, decode
 from generation.planning import LARGEST_CHUNK, LONGEST_NAME, MOST_PAIRS, Subject, check_subject
 from generation.scoring import names as metric_names
 from generation.sources import IMPORTED, MOST_CLASSES, BadModel, Family
-from generation.storage import keep
 
 BASELINE = "baseline"
 MOST_SHOWN = 20  # faults of a folder that are listed

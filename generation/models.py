@@ -66,6 +66,7 @@ class Tuning(models.Model):
         DONE = "done"
         FAILED = "failed"
         CANCELLED = "cancelled"
+        DELETING = "deleting"
 
     name = models.CharField(max_length=60, unique=True)
     model = models.ForeignKey(ImageModel, models.PROTECT, related_name="tunings")
@@ -97,6 +98,7 @@ class Experiment(models.Model):
         RUNNING = "running"
         PAUSED = "paused"
         CANCELLED = "cancelled"
+        DELETING = "deleting"
 
     name = models.CharField(max_length=100, unique=True)
     state = models.CharField(max_length=10, choices=State, default=State.RUNNING)
@@ -122,8 +124,8 @@ class Experiment(models.Model):
 
     @classmethod
     def that_stand_alone(cls) -> models.QuerySet["Experiment"]:
-        """All but the rounds of tunings."""
-        return cls.objects.filter(tuning=None)
+        """All but the rounds of tunings, and what is being deleted."""
+        return cls.objects.filter(tuning=None).exclude(state=cls.State.DELETING)
 
 
 class Condition(models.Model):
@@ -344,3 +346,13 @@ class Gain(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.value:+.4g}"
+
+
+class Discarded(models.Model):
+    """The file of a deleted image, which the database notes by itself; `keeping.sweep` looks into it."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.sha256[:12]

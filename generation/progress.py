@@ -43,6 +43,8 @@ class Progress:
     @property
     def word(self) -> str:
         """The state in one word."""
+        if self.state == Experiment.State.DELETING:
+            return self.state
         if self.done:
             return "done"
         if self.state != Experiment.State.RUNNING:

@@ -19,10 +19,10 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
-from generation import catalogue, claims, flagging, planning, scores
+from generation import catalogue, claims, discarding, flagging, planning, removal, scores
+from generation.discarding import keep
 from generation.models import Chunk, Experiment, ImageModel
 from generation.sources import BadModel
-from generation.storage import keep
 
 if TYPE_CHECKING:
     from generation.engine.families import Model
@@ -92,10 +92,26 @@ def flag_pairs(experiment: int) -> None:
         flagging.flag(row)
 
 
+@shared_task(name="generation.tasks.delete_experiments")
+def delete_experiments() -> None:
+    """Delete more of the experiments that researchers had deleted."""
+    if removal.go_on():
+        _nudge(delete_experiments)
+
+
+@shared_task(name="generation.tasks.sweep_files")
+def sweep_files() -> None:
+    """Delete the files of images that were deleted a while ago, where no other image shows them."""
+    while discarding.sweep():
+        pass
+
+
 @shared_task(name="generation.tasks.reconcile")
 def reconcile() -> None:
-    """Take chunks back from silent workers and see to it that there is a message for each open chunk."""
+    """Take up again what was lost: chunks of silent workers, messages for open chunks, deleting."""
     claims.release_silent()
+    if Experiment.objects.filter(state=Experiment.State.DELETING).exists():
+        _nudge(delete_experiments)
     for stage, task in ((Chunk.Stage.IMAGES, make_images), (Chunk.Stage.SCORES, score_images)):
         queue = settings.CELERY_TASK_ROUTES[task.name]["queue"]
         _nudge(task, claims.open_chunks(stage).count() - _messages(queue))
@@ -105,6 +121,11 @@ def start(experiment: Experiment) -> None:
     """Tell the workers that an experiment has open chunks. Without a broker, `reconcile` tells them later."""
     _nudge(make_images, experiment.chunks.filter(stage=Chunk.Stage.IMAGES).count())
     _nudge(score_images, experiment.chunks.filter(stage=Chunk.Stage.SCORES).count())
+
+
+def delete_later() -> None:
+    """Tell a worker that there are experiments to delete. Without a broker, `reconcile` tells it later."""
+    _nudge(delete_experiments)
 
 
 def flag_later(experiment: Experiment) -> bool:

@@ -17,9 +17,10 @@ from django.core.files.storage import default_storage
 from django.db.models import Q
 
 from generation.conditions import Condition, NotAllowed
+from generation.discarding import keep
 from generation.models import Chunk, Experiment, Image, Pair
 from generation.sources import BadModel
-from generation.storage import image_file, keep, set_aside
+from generation.storage import image_file, set_aside
 
 if TYPE_CHECKING:
     from generation.engine.families import Model

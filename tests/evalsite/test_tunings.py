@@ -15,7 +15,7 @@ from evalsite.drawing import Gallery
 from generation import tasks as generation_tasks
 from generation.conditions import Condition, Sampler
 from generation.engine.families import load
-from generation.models import Chunk, Experiment, Image, ImageModel, Pair, Tuning
+from generation.models import Chunk, Discarded, Experiment, Image, ImageModel, Pair, Tuning
 from tests.generation.engine import pipelines
 
 SETS = {"references": 8, "reference_steps": 6, "pilot": 8, "judge": 9, "tries": 6}
@@ -234,6 +234,43 @@ def form(model, **changes):
     return {
         "name": "mine", "model": model.pk, "subjects": "", "steps": "2, 4", "offsets": "1", "guidance": "",
     } | SETS | changes  # fmt: skip
+
+
+def test_a_deleted_one_goes_with_its_rounds(admin_client, model):
+    row = begun(model)
+    tunings.advance(row.pk)
+    drawn()
+    files = Image.objects.count()
+    address = reverse("admin:generation_tuning_delete", args=[row.pk])
+
+    page = admin_client.get(address).content.decode()
+    admin_client.post(address, {"post": "yes"})
+    tunings.advance(row.pk)
+    tasks.watch_tunings()
+    waits = Tuning.objects.filter(state="deleting").count()
+    generation_tasks.delete_experiments()
+    tasks.watch_tunings()
+
+    assert f"mine: {files} images" in " ".join(page.split())
+    assert (waits, Tuning.objects.count(), Experiment.objects.count()) == (1, 0, 0)
+    assert Discarded.objects.count() == files
+
+
+def test_an_error_overrules_nobody(model, monkeypatch):
+    row = begun(model)
+    monkeypatch.setattr(tunings, "_step", lambda row: 1 / 0)
+    monkeypatch.setattr(tunings, "MOST_ATTEMPTS", 1)
+    real = tunings._failed
+
+    def cancelled_meanwhile(key, error):
+        tunings.cancel(row)
+        real(key, error)
+
+    monkeypatch.setattr(tunings, "_failed", cancelled_meanwhile)
+    tunings.advance(row.pk)
+
+    row.refresh_from_db()
+    assert (row.state, row.error) == ("cancelled", "")
 
 
 def test_a_model_that_is_not_there_is_not_tuned(admin_client):

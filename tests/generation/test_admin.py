@@ -6,7 +6,7 @@ from django import forms
 from django.apps import apps
 from django.urls import reverse
 
-from generation import claims, gains, sources
+from generation import claims, gains, removal, sources, tasks
 from generation.models import Chunk, Experiment, ImageModel, Pair, Score
 from tests.generation.factories import experiment, flower_model, made
 
@@ -388,6 +388,78 @@ def test_a_frozen_experiment_is_not_deleted(admin_client):
 def _queries(django_assert_max_num_queries, client, address, most):
     with django_assert_max_num_queries(most):
         assert client.get(address).status_code == 200
+
+
+def test_deleting_an_experiment_says_what_goes_and_is_left_to_a_worker(
+    admin_client, django_capture_on_commit_callbacks, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("generation.tasks.delete_later", lambda: told.append("delete"))
+    asked = experiment(seeds=range(20))
+    claims.record_images(chunk := claims.claim("images", "w"), made(chunk), seconds=1.0, manifest={})
+    page = admin_client.get(f"{asked.get_absolute_url().removesuffix('change/')}delete/").content.decode()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = admin_client.post(
+            f"{asked.get_absolute_url().removesuffix('change/')}delete/", {"post": "yes"}, follow=True
+        )
+
+    images = 2 * (chunk.last - chunk.first + 1)
+    assert f"{images:,} images, {images // 2:,} pairs, 40 items" in " ".join(page.split())
+    assert "daisy, seed 3" not in page
+    assert "is being deleted by a worker" in answer.content.decode()
+    assert Experiment.objects.get().state == "deleting"
+    assert told == ["delete"]
+    tasks.delete_experiments()
+    assert not Experiment.objects.exists()
+
+
+def test_several_are_deleted_at_once_but_none_that_is_frozen(admin_client):
+    one, other = experiment(name="one"), experiment(name="other")
+    keys = [one.pk, other.pk]
+    ask = {"action": "delete_selected", "_selected_action": keys, "post": "yes"}
+    Experiment.objects.filter(pk=other.pk).update(frozen=True)
+
+    refused = admin_client.post("/admin/generation/experiment/", ask, follow=True)
+    states = set(Experiment.objects.values_list("state", flat=True))
+    Experiment.objects.update(frozen=False)
+    admin_client.post("/admin/generation/experiment/", ask)
+
+    assert "A published study shows images of other" in refused.content.decode()
+    assert states == {"running"}
+    assert set(Experiment.objects.values_list("state", flat=True)) == {"deleting"}
+
+
+def test_who_chose_it_meanwhile_keeps_it(admin_client, monkeypatch):
+    asked = experiment()
+
+    def refuse(experiment):
+        raise removal.InUse("Studies compare images of it.")
+
+    monkeypatch.setattr("generation.control.delete", refuse)
+    address = f"/admin/generation/experiment/{asked.pk}/delete/"
+    said = admin_client.post(address, {"post": "yes"}, follow=True)
+    ask = {"action": "delete_selected", "_selected_action": [asked.pk], "post": "yes"}
+    said_of_several = admin_client.post("/admin/generation/experiment/", ask, follow=True)
+
+    assert "Studies compare images of it." in said.content.decode()
+    assert "Studies compare images of it." in said_of_several.content.decode()
+    assert Experiment.objects.get().state == "running"
+
+
+def test_a_model_in_use_is_not_deleted_and_its_items_are_not_listed(admin_client):
+    asked = experiment(seeds=range(20))
+    address = f"/admin/generation/imagemodel/{flower_model().pk}/delete/"
+
+    page = admin_client.get(address).content.decode()
+    admin_client.post(address, {"post": "yes"})
+    kept = ImageModel.objects.count()
+    asked.delete()
+    admin_client.post(address, {"post": "yes"})
+
+    assert str(asked) in page
+    assert "daisy, seed 3" not in page
+    assert (kept, ImageModel.objects.count()) == (1, 0)
 
 
 def test_lists_take_a_bounded_number_of_queries(admin_client, django_assert_max_num_queries):
