@@ -17,8 +17,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from generation import catalogue, importing, item_files, planning, presets, uploads
+from generation import catalogue, item_files, planning, presets, uploads
 from generation.conditions import ALLOWED, NotAllowed, PredictorNoise, Recipe, Sampler, Spacing, seeds, whole
+from generation.image_folders import BadImages
 from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
 from generation.sources import BadModel, find_label
@@ -284,7 +285,7 @@ class ImportForm(forms.Form):
     """Asks for a zip of images made elsewhere."""
 
     name = forms.CharField(
-        max_length=importing.LONGEST_NAME,
+        max_length=planning.LONGEST_NAME,
         widget=UnfoldAdminTextInputWidget,
         help_text="Of the experiment that the images become.",
     )
@@ -308,7 +309,7 @@ class ImportForm(forms.Form):
         asked = self.cleaned_data
         try:
             return uploads.import_zip(asked["file"], asked["name"], steps=asked["steps"], owner=owner)
-        except importing.BadImages as error:
+        except BadImages as error:
             self.add_error("file", str(error).splitlines())
         except NotAllowed as error:
             self.add_error(error.parameter if error.parameter in self.fields else None, str(error))

@@ -14,7 +14,8 @@ from django.core.files import File
 from django.template.defaultfilters import filesizeformat
 
 from generation.engine.folder import MANIFEST
-from generation.importing import BASELINE, BadImages, check_name, import_folder, left_aside
+from generation.image_folders import BASELINE, BadImages, left_aside
+from generation.importing import check_name, import_folder
 from generation.models import Experiment
 
 ENCRYPTED = 1  # flag of an entry

@@ -12,10 +12,11 @@ from django.core.management import CommandError, call_command
 from PIL import Image as Picture
 from PIL import ImageCms, PngImagePlugin
 
-from generation import catalogue, claims, importing, planning, sources, tasks
+from generation import catalogue, claims, image_folders, importing, planning, sources, tasks
 from generation.conditions import NotAllowed
 from generation.engine import png
-from generation.importing import BadImages, import_folder
+from generation.image_folders import BadImages
+from generation.importing import import_folder
 from generation.models import Chunk, Experiment, Image, ImageModel, Item, Pair, Score
 
 from .engine import pipelines
@@ -326,7 +327,7 @@ def test_a_folder_of_another_shape_is_refused_with_what_is_wrong(lab, change, sa
 
 @pytest.mark.django_db
 def test_more_pairs_than_an_experiment_holds_are_refused(lab, monkeypatch):
-    monkeypatch.setattr(importing, "MOST_PAIRS", 5)
+    monkeypatch.setattr(image_folders, "MOST_PAIRS", 5)
 
     assert "6 pairs; at most 5" in faults(lab)
 

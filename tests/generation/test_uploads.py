@@ -7,9 +7,9 @@ from django.contrib.auth.models import Permission, User
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from generation import importing, uploads
+from generation import image_folders, uploads
 from generation.engine import png
-from generation.importing import BadImages
+from generation.image_folders import BadImages
 from generation.models import Experiment, Image, Pair
 
 from .test_importing import pixels
@@ -208,5 +208,5 @@ def test_more_faults_than_are_listed_are_counted(admin_client):
 
     said = str(post(admin_client, packed(bad)).context["form"].errors["file"])
 
-    assert said.count("is no PNG") == importing.MOST_SHOWN
+    assert said.count("is no PNG") == image_folders.MOST_SHOWN
     assert "… and 10 more." in said

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from generation import importing, tasks
 from generation.conditions import NotAllowed
+from generation.image_folders import BadImages
 from generation.models import Pair
 
 
@@ -44,7 +45,7 @@ class Command(BaseCommand):
                     steps=steps,
                     on_image=lambda done, total: progress.update(bar, completed=done, total=total),
                 )
-        except importing.BadImages as error:
+        except BadImages as error:
             raise CommandError(str(error)) from None
         except NotAllowed as error:
             hint = " Give another with --name." if error.parameter == "name" else ""
