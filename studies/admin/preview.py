@@ -14,9 +14,9 @@ from django.utils import timezone, translation
 
 from generation.models import Pair
 from studies import blinding, document, drafts, form, pages, seats
+from studies.frame import POLICY
 from studies.languages import LANGUAGES
 from studies.models import Kind, Protocol, Study
-from studies.views import POLICY
 
 SEED = 0  # of the one seat that is drawn to be looked at
 CODE = "the person's code"

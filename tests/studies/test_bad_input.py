@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 import pytest
 from django.core.files.storage import default_storage
 from django.db import InterfaceError, OperationalError
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from studies import enrolment, protocol
+from studies import enrolment, frame, protocol
 from studies.models import Attempt, Participant, Presentation, Study, Vote
 from studies.refusals import Refused
 from tests.studies.factories import Person, draft, published
@@ -282,11 +282,7 @@ def test_every_refusal_has_words_of_its_own():
 
 
 def _page(study, refused) -> str:
-    from django.test import RequestFactory
-
-    from studies import views
-
-    return views._refusal(RequestFactory().get("/"), study.slug, refused).content.decode()
+    return frame.refusal(RequestFactory().get("/"), study.slug, refused).content.decode()
 
 
 def test_withdrawing_erases_the_answers_and_opens_the_seat_again():
