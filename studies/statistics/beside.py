@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from studies.statistics import analysis, scores, validity
+from studies.statistics import scores, validity
 from studies.statistics.clusters import Array, Codes
 from studies.statistics.intervals import Preference
+from studies.statistics.preferences import Sample, sample_of
+from studies.statistics.reasons import reasoned
 from studies.statistics.votes import Votes
 
 NO_DIRECTION = "none"
@@ -50,7 +52,7 @@ def beside(
 ) -> dict[str, Any]:
     """The metrics of one comparison, as plain data. votes: those of the analysis block `name` that count."""
     found: dict[str, Any] = {"block": name, "treatment": treatment, "metrics": {}, "pairs": {}}
-    sample = analysis.sample_of(votes, baseline, treatment)
+    sample = sample_of(votes, baseline, treatment)
     if sample is None:
         return found | {"reason": f"no vote compares {treatment!r} with {baseline!r}"}
     judged = _Judged(sample, votes)
@@ -87,7 +89,7 @@ class _Values:
 class _Judged:
     """The items of a sample. unit: by item code, the sampled unit it belongs to."""
 
-    def __init__(self, sample: analysis.Sample, votes: Votes) -> None:
+    def __init__(self, sample: Sample, votes: Votes) -> None:
         self.n = len(votes.item.names)
         self.unit = np.full(self.n, -1, np.int64)
         self.unit[sample.item] = sample.cluster
@@ -103,9 +105,7 @@ class _Judged:
         return _Values(codes[there][order], value[there][order], scored.meaning)
 
 
-def _against(
-    values: _Values, sample: analysis.Sample, judged: _Judged
-) -> tuple[scores.MetricResult, dict[str, Any]]:
+def _against(values: _Values, sample: Sample, judged: _Judged) -> tuple[scores.MetricResult, dict[str, Any]]:
     """The metric over pairs, and beside the votes on these pairs."""
     meaning = values.meaning
     result = scores.metric(
@@ -126,7 +126,7 @@ def _against(
         "read_as_better": "lower" if meaning.better == "lower" else "higher",
         "agreement": _share(agreement.metric),
         "ceiling": _share(agreement.ceiling),
-        "tau": scores.reasoned(
+        "tau": reasoned(
             {"value": rank.tau, "low": rank.low, "high": rank.high, "n_items": rank.n_items}, rank.reason
         ),
         "ties": {
@@ -144,4 +144,4 @@ def _shown(meaning: Meaning, result: scores.MetricResult) -> dict[str, Any]:
 
 def _share(found: Preference) -> dict[str, Any]:
     values = {"share": found.share, "low": found.low, "high": found.high, "n_votes": found.n_votes}
-    return scores.reasoned(values, found.reason)
+    return reasoned(values, found.reason)

@@ -13,14 +13,10 @@ from numpy.typing import ArrayLike
 from studies.statistics.clusters import Array, codes, squares
 from studies.statistics.decisions import holm
 from studies.statistics.intervals import Labels, t_quantile, two_sided, wilson
+from studies.statistics.reasons import reasoned
 
 _NO_VARIANCE = 1e-14
 BEYOND = 1e100  # no metric's value; its square would not be a number any more
-
-
-def reasoned(values: dict[str, Any], reason: str | None) -> dict[str, Any]:
-    """Plain values, with the reason beside them where some could not be computed."""
-    return values | {"reason": reason} if reason else values
 
 
 @dataclass(frozen=True)

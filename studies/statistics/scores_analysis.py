@@ -17,6 +17,7 @@ from studies.statistics import scores
 from studies.statistics.clusters import Array, Codes, codes
 from studies.statistics.decisions import ALPHA, holm
 from studies.statistics.intervals import FEW_CLUSTERS
+from studies.statistics.reasons import reasoned
 
 Cube = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -225,7 +226,7 @@ def _flags(part: _Part, c: int, s: int) -> dict[str, Any]:
 def _flagged(raised: Mask, clusters: Codes) -> dict[str, Any]:
     found = scores.clustered_share(raised.astype(np.float64), clusters)
     plain = {"n": int(raised.sum()), "share": found.share, "low": found.low, "high": found.high}
-    return scores.reasoned(plain, found.reason)
+    return reasoned(plain, found.reason)
 
 
 def _levels(part: _Part, s: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ KINDS = ("main", "repeat", "practice", "catch")
 MODES = ("live", "pilot", "preview", "bot")
 MAIN, REPEAT, PRACTICE, CATCH = range(4)
 LIVE = 0
+TIE = CHOICES.index("tie")
 LONGEST = 60  # characters of a label in a message
 CATCH_NAME = "catch"  # the degraded copy's name in a catch trial
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies.statistics import analysis
-from studies.statistics.analysis import NotAnalysable, Options
+from studies.statistics.analysis import NotAnalysable
 from studies.statistics.beside import Scored, beside
+from studies.statistics.options import Options
 from studies.statistics.votes import MODES, Votes
 
 LIVE, PILOT = "live", "pilot"

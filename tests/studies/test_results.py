@@ -11,9 +11,10 @@ from generation.models import Pair, Score
 from studies import export, protocol, recruitment, results
 from studies.models import Mode, Participant, Study, Vote
 from studies.statistics import table
-from studies.statistics.analysis import Options, analyze
+from studies.statistics.analysis import analyze
 from studies.statistics.decisions import holm
 from studies.statistics.intervals import preference
+from studies.statistics.options import Options
 from tests.studies.factories import Person, draft, experiment, published
 from tests.studies.statistics.alike import alike
 

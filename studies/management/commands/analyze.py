@@ -12,10 +12,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from studies.statistics import analysis, exclusions, table, terminal
-from studies.statistics.analysis import Look, Options
 from studies.statistics.decisions import MARGIN
 from studies.statistics.intervals import Estimand
 from studies.statistics.looks import Spending
+from studies.statistics.options import Look, Options
 from studies.statistics.votes import MODES, Votes
 
 

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studies.statistics.analysis import Look, NotAnalysable, Options, analyze, variance
+from studies.statistics.analysis import NotAnalysable, analyze, variance
 from studies.statistics.contrasts import trend
 from studies.statistics.exclusions import Rules
 from studies.statistics.intervals import Estimand, preference
+from studies.statistics.options import Look, Options
 from studies.statistics.table import read
 from studies.statistics.votes import BadVote, from_columns
 from tests.studies.statistics.alike import alike
