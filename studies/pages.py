@@ -15,10 +15,11 @@ from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 
+from generation.models import Pair
 from studies.blinding import image_address
 from studies.form import Asked
 from studies.languages import ENGLISH, LANGUAGES, Wording, translated
-from studies.models import Choice, Kind, Pair, Protocol, Shows, Trial
+from studies.models import Choice, Kind, Protocol, Shows, Trial
 
 IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
 
