@@ -8,7 +8,7 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any, Literal
 
 from generation import tuning
-from generation.conditions import Condition, Sampler, check_for
+from generation.conditions import Condition, NotAllowed, Range, Sampler, check_for
 
 if TYPE_CHECKING:
     from generation.engine.families import Item
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 Offset = int | Literal["step"]
 # First seeds of the sets: far apart, so that none has a seed of another. The last is for studies of people.
 REFERENCE_SEEDS, PILOT_SEEDS, JUDGE_SEEDS, STUDY_SEEDS = 0, 1_000_000, 2_000_000, 3_000_000
-LEAST = {"references": 8, "pilot": 8, "judge": 8, "tries": tuning.COARSE}
+COUNTS = {
+    "references": Range(8, 4096, whole=True),
+    "pilot": Range(8, 100_000, whole=True),
+    "judge": Range(8, 100_000, whole=True),
+    "tries": Range(tuning.COARSE, 100, whole=True),
+}
 MOST_STEPS = MOST_OFFSETS = 20  # numbers of each
 MOST_IMAGES = 1_000_000
-MOST = {"references": 4096, "pilot": 100_000, "judge": 100_000, "tries": 100}
 
 
 class WrongReference(ValueError):
@@ -27,7 +31,11 @@ class WrongReference(ValueError):
 
 
 class OutOfRange(ValueError):
-    """A number that gives no answer or takes for ever; the message says what is allowed."""
+    """More than can be worked on; the message says what is allowed. parameter: whose value is to be less."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        self.parameter = parameter
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -47,17 +55,14 @@ class Asked:
     tries: int = 8
 
     def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            if not least <= getattr(self, name) <= MOST[name]:
-                raise OutOfRange(
-                    f"{name} = {getattr(self, name)}: allowed is a whole number from {least} to {MOST[name]}"
-                )
-
+        for name, allowed in COUNTS.items():
+            if getattr(self, name) not in allowed:
+                raise NotAllowed(name, getattr(self, name), allowed)
         for name, most in (("steps", MOST_STEPS), ("offsets", MOST_OFFSETS)):
             if not 1 <= len(getattr(self, name)) <= most:
-                raise OutOfRange(f"{len(getattr(self, name))} {name}: give from 1 to {most}")
+                raise OutOfRange(name, f"{len(getattr(self, name))} {name}: give from 1 to {most}")
         if self.images > MOST_IMAGES:
-            raise OutOfRange(f"that is about {self.images:,} images; allowed are {MOST_IMAGES:,} in all")
+            raise OutOfRange("", f"that is about {self.images:,} images; allowed are {MOST_IMAGES:,} in all")
 
     def draws(self, first_seed: int, count: int) -> list[dict[str, Any]]:
         """Fields of so many items from this seed on, each subject as often, ±1."""
@@ -77,7 +82,8 @@ class Asked:
             check_for(Condition(sampler=Sampler.SE2P, steps=steps, offset=offset), timesteps)
             if 2 * steps > timesteps:
                 raise OutOfRange(
-                    f"N = {steps}: arms with 2N steps need {2 * steps} timesteps, the model has {timesteps}"
+                    "steps",
+                    f"N = {steps}: arms with 2N steps need {2 * steps} timesteps, the model has {timesteps}",
                 )
 
     @property

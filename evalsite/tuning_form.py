@@ -12,7 +12,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from evalsite.asked import LEAST, MOST, Asked, Offset, OutOfRange
+from evalsite.asked import COUNTS, Asked, Offset, OutOfRange
 from generation.conditions import ALLOWED, NotAllowed, whole
 from generation.forms import subjects_of
 from generation.models import ImageModel, Tuning
@@ -107,9 +107,9 @@ class TuningForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        for name in LEAST:
-            if (value := cleaned.get(name)) is not None and not LEAST[name] <= value <= MOST[name]:
-                self.add_error(name, f"Allowed is a whole number from {LEAST[name]:,} to {MOST[name]:,}.")
+        for name, allowed in COUNTS.items():  # all of them at once; `Asked` names the first
+            if (value := cleaned.get(name)) is not None and value not in allowed:
+                self.add_error(name, str(NotAllowed(name, value, allowed)))
         model = cleaned.get("model")
         if model is not None and (guidance := cleaned.get("guidance")) is not None:
             if guidance not in ALLOWED["guidance"]:
@@ -126,14 +126,12 @@ class TuningForm(forms.ModelForm):
                 {name: value for name, value in asdict(subject).items() if value not in (None, "")}
                 for subject in subjects_of(model, text)
             ]
-            names = ("steps", "offsets", "reference_steps", *LEAST)
+            names = ("steps", "offsets", "reference_steps", *COUNTS)
             self.asked = Asked(subjects=subjects, **{name: cleaned[name] for name in names})
             if model.train_timesteps:
                 self.asked.check(model.train_timesteps)
-        except NotAllowed as error:
+        except (NotAllowed, OutOfRange) as error:
             self.add_error(error.parameter if error.parameter in self.fields else None, str(error))
-        except OutOfRange as error:
-            self.add_error(None, str(error))
         return cleaned
 
 

@@ -335,7 +335,7 @@ def now(client, row) -> str:
         ({"steps": "600"}, "2N steps"),
         ({"steps": ", ".join(map(str, range(1, 30)))}, "29 steps: give from 1 to 20"),
         ({"judge": "100000", "pilot": "100000"}, "allowed are 1,000,000 in all"),
-        ({"pilot": "7"}, "from 8 to 100,000"),
+        ({"pilot": "7"}, "from 8 to 100000"),
         ({"tries": "2"}, "from 5 to 100"),
         ({"offsets": "-1"}, "offset"),
         ({"subjects": "tulip"}, "tulip"),
