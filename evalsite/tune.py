@@ -6,16 +6,18 @@ itself; other seeds judge. What chooses and what reports never see the same seed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
+from scipy import stats
 
 from evalsite.asked import JUDGE_SEEDS, PILOT_SEEDS, REFERENCE_SEEDS, Asked, Offset, WrongReference
 from evalsite.drawing import Draws, NotDrawn
+from evalsite.measured import measured
 from evalsite.tone import fit
 from generation import tuning
 from generation.conditions import Condition, PredictorNoise, Sampler
@@ -124,12 +126,14 @@ class Tuner:
         schedule = next(p.condition for p in predicted if isinstance(p.condition.noise_scale, tuple))
         tone = self._toned(steps, best.condition)
         self.said(f"N = {steps}: judging on {self.asked.judge} other images")
+        judged = self._judged(near, tuning.arms(steps, best, scaled, scaled_double, [schedule, tone]))
         return {
             "steps": steps,
             "predicted": [_forecast(one) for one in predicted],
             "map": _map(near.data, steps, self.asked.offsets, best.start),
             "pilots": [_pilot(one, near.data) for one in pilots],
-            "judged": self._judged(near, tuning.arms(steps, best, scaled, scaled_double, [schedule, tone])),
+            "judged": judged,
+            "rank_correlation": _rank_correlation(judged),
         }
 
     def _pilots(self, near: Near, steps: int) -> list[tuning.Pilot]:
@@ -170,9 +174,14 @@ class Tuner:
         items = self.asked.items(JUDGE_SEEDS, self.asked.judge)
         self.gallery.prepare([arm.condition for arm in arms], items)
         features, brightness = {}, {}
+        turned_out = {}
         for arm in arms:  # one after the other: the pictures of all would fill the memory
             drawn = self.gallery.images(arm.condition, items)
+            plain = self.gallery.images(Condition(sampler=Sampler.DDPM, steps=arm.condition.steps), items)
             features[arm.name], brightness[arm.name] = self._features(drawn), _brightness(drawn)
+            turned_out[arm.name] = measured(
+                zip(self._spaces(drawn), self._spaces(plain), strict=True), near.data.spectrum
+            )
         # Prompts are a sample of prompts, so what shares one is left out together; labels are all there are.
         group = [item.prompt for item in items] if len({item.prompt for item in items}) > 1 else None
         margin = EQUIVALENT * max(near.distance(features["baseline"]), 0.0)
@@ -199,6 +208,7 @@ class Tuner:
                     "predicted": None
                     if arm.condition.sampler == Sampler.DIFFUSERS or arm.condition.tone
                     else _forecast(near.data.forecast(arm.condition)),
+                    "measured": asdict(turned_out[arm.name]),
                 }
             )
         return found
@@ -210,13 +220,16 @@ class Tuner:
 
     def _space(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         """(n, *shape) in the space that the sampler works in."""
-        parts = []
-        with torch.inference_mode():
-            for start in range(0, len(images), SPACE_BATCH):
-                stacked = np.stack(images[start : start + SPACE_BATCH])
-                levels = torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
-                parts.append(self.model.space(levels))
-        return torch.cat(parts)
+        return torch.cat(list(self._spaces(images)))
+
+    def _spaces(self, images: Sequence[np.ndarray]) -> Iterator[torch.Tensor]:
+        """The same in batches."""
+        for start in range(0, len(images), SPACE_BATCH):
+            stacked = np.stack(images[start : start + SPACE_BATCH])
+            levels = torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+            with torch.inference_mode():
+                batch = self.model.space(levels)
+            yield batch
 
 
 def _each(parts: Iterable[Callable[[], Part]]) -> list[Part]:
@@ -241,6 +254,12 @@ def verdict(low: float | None, high: float | None, margin: float) -> str:
     if high < 0:
         return "better"
     return "worse" if low > 0 else "undecided"
+
+
+def _rank_correlation(judged: Sequence[Mapping[str, Any]]) -> float:
+    """Spearman's, of the predicted and the measured distances of the arms that the closed form knows."""
+    both = [(arm["predicted"]["distance"], arm["distance"]) for arm in judged if arm["predicted"]]
+    return float(stats.spearmanr(*zip(*both, strict=True)).statistic)
 
 
 def _map(data: Data, steps: int, offsets: Sequence[Offset], se2p: Condition) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _at(one: Found) -> Section:
         f"N = {one['steps']}",
         points=points,
         figures=[_differences(one), _front(one), *_maps(one)],
-        tables=[judged(one), _pilots(one)],
+        tables=[judged(one), _forecasts(one), _pilots(one)],
     )
 
 
@@ -114,21 +114,19 @@ def judged(one: Found) -> Table:
             f"{arm['seconds']:.2f}",
             number(arm["similarity"]["mean"]),
             number(arm["brightness"], signed=True),
-            number(arm["predicted"]["distance"]) if arm["predicted"] else "–",
         )
         for arm in one["judged"]
     ]
     head = (
         "arm", "beside SE2P", "minus SE2P's", DISTANCE, "evaluations", "sequential", "seconds",
-        "similarity", "brightness", "predicted",
+        "similarity", "brightness",
     )  # fmt: skip
     note = (
         "Distance: unbiased MMD² of CLIP features to the reference, smaller is better; minus SE2P's with "
         "95 % jackknife intervals over the same seeds, by which the verdict is. Seconds: of an image; where "
         "several arms are drawn in one batch, its share of the batch's by evaluations. Similarity: to the "
-        "plain baseline's image of the same seed. Brightness: minus the reference's. Predicted: the closed "
-        "form's Fréchet distance, on a scale of its own. Arms whose best setting is another's are shown "
-        "once."
+        "plain baseline's image of the same seed. Brightness: minus the reference's. Arms whose best "
+        "setting is another's are shown once."
     )
     return Table(
         f"What each arm gives at N = {one['steps']}, on the judges' seeds", head, rows, note, words=2
@@ -141,6 +139,40 @@ def _interval(arm: Found) -> str:
     half = 500 * (arm["high"] - arm["low"])
     low, high = number(1000 * arm["low"], half), number(1000 * arm["high"], half)
     return f"{number(1000 * arm['difference'], half, signed=True)} ({low} to {high})"
+
+
+def _forecasts(one: Found) -> Table:
+    """The closed form beside what images turned out to be."""
+    arms = [arm for arm in one["judged"] if arm["predicted"]]
+    rows = []
+    for arm in arms:
+        said, came = arm["predicted"], arm["measured"]
+        rows.append(
+            (
+                arm["words"],
+                number(said["distance"]),
+                number(1000 * arm["distance"]),
+                f"{said['variance']:.3f}",
+                f"{came['variance']:.3f}",
+                f"{said['drift']:.3f}",
+                f"{came['drift']:.3f}",
+                number(said["brightness"], signed=True),
+                number(came["brightness"], signed=True),
+            )
+        )
+    head = (
+        "arm", "distance", "measured", "variance", "measured", "drift", "measured", "brightness", "measured",
+    )  # fmt: skip
+    note = (
+        f"Distance: the closed form's to Gaussian data (Fréchet) beside {DISTANCE}, each on a scale of its "
+        f"own; Spearman's rank correlation over these arms is {one['rank_correlation']:.2f} (1: the same "
+        "order). In the space that the sampler works in, -1 to 1 for pixels: variance, of all images as a "
+        "share of the reference's; drift, RMS difference to the plain baseline with the same steps and "
+        "seeds; brightness, mean of all numbers minus the reference's."
+    )
+    return Table(
+        f"What the closed form says at N = {one['steps']}, and what was measured", head, rows, note, words=1
+    )
 
 
 def _pilots(one: Found) -> Table:

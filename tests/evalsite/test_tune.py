@@ -90,6 +90,37 @@ def test_the_difference_is_that_of_the_images_in_the_folder(run, flowers):
     assert arm["similarity"]["mean"] == pytest.approx(1)
 
 
+def test_what_images_turned_out_to_be_stands_beside_what_was_predicted(run, flowers):
+    found, out, _ = run
+    one = found["steps"][0]
+    arms = {arm["name"]: arm for arm in one["judged"]}
+    toned = [arm for arm in one["judged"] if arm["predicted"]]
+    report = tune_report.sections(found)[1]
+
+    assert arms["baseline"]["measured"]["drift"] == arms["baseline-2n"]["measured"]["drift"] == 0
+    assert all(arm["measured"]["drift"] > 0 for arm in one["judged"][3:6])
+    assert all(arm["measured"]["variance"] > 0 for arm in one["judged"])
+    tuner = tuner_of(flowers, out)
+    slow = Condition(sampler=Sampler.DDPM, steps=6)
+    near, own, plain = (
+        np.stack(tuner.gallery.images(condition, tuner.asked.items(seed, count))) / 127.5 - 1
+        for condition, seed, count in (
+            (slow, asked.REFERENCE_SEEDS, 8),
+            (Condition.from_json(arms["ddim"]["condition"]), asked.JUDGE_SEEDS, 9),
+            (Condition.from_json(arms["baseline"]["condition"]), asked.JUDGE_SEEDS, 9),
+        )
+    )
+    came = arms["ddim"]["measured"]
+    assert came["brightness"] == pytest.approx(own.mean() - near.mean(), abs=1e-6)
+    assert came["drift"] == pytest.approx(((own - plain) ** 2).mean() ** 0.5, rel=1e-6)
+    assert came["variance"] * found["reference"]["variance"] == pytest.approx(
+        own.reshape(9, -1).var(0, ddof=1).sum(), rel=1e-5
+    )
+    assert -1 <= one["rank_correlation"] <= 1
+    assert [row[0] for row in report.tables[1].rows] == [arm["words"] for arm in toned]
+    assert f"{one['rank_correlation']:.2f}" in (out / "report.md").read_text()
+
+
 def tuner_of(model, out, **asked):
     subjects = [{"label": label} for label in load(model).labels]
     some = {"steps": [2, 4], "references": 8, "reference_steps": 6, "pilot": 8, "judge": 9, "tries": 5}
