@@ -74,7 +74,7 @@ class TuningAdmin(DeletedByWorkers, CheckedAgain):
         return {"images": Image.objects.filter(chunk__experiment__tuning=obj).count()}
 
     def why_not(self, obj: Tuning) -> str:
-        return next(filter(None, map(removal.why_not, obj.rounds.all())), "")
+        return next(filter(None, map(removal.rests_on, obj.rounds.all())), "")
 
     def have_deleted(self, obj: Tuning) -> None:
         tunings.delete(obj)

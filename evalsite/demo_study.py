@@ -46,6 +46,8 @@ def prepare(meanwhile: Callable[[], None]) -> Study:
 def experiment() -> Experiment:
     """25 pairs of the bundled flower model, five of each flower."""
     found = Experiment.objects.filter(name=NAME).first()
+    if found is not None and found.state == Experiment.State.DELETING:
+        raise Failed(f"“{NAME}” is being deleted: start the demo again in a minute.")
     if found is not None:
         return found
     model = catalogue.starter()
@@ -84,5 +86,7 @@ def wait(experiment: Experiment, meanwhile: Callable[[], None]) -> None:
             bars.update(scored, completed=now.scored, total=now.images)
             if now.done:
                 return
+            if not now.images:
+                raise Failed(f"“{experiment}” was deleted: start the demo again.")
             if now.failed:
                 raise Failed(f"The demo's pictures can't be made: {now.error}")

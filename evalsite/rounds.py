@@ -96,7 +96,10 @@ def plan(tuning: Tuning, missing: NotDrawn) -> list[Experiment]:
             for seed, label, prompt, negative in keys
         ]
         wanted = planning.Plan(
-            name=f"{tuning.name}, round {number}: {kinds[keys[0][0] // PILOT_SEEDS * PILOT_SEEDS]}",
+            name=planning.free_name(
+                f"{tuning.name}, round {number}: {kinds[keys[0][0] // PILOT_SEEDS * PILOT_SEEDS]}",
+                numbered="{} ({})",
+            ),
             parts=[planning.Part(tuning.model, draws)],
             steps=sorted(together),
             recipes=recipes,

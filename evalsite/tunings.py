@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_ATTEMPTS = 5
+STEP_LOCK = 2510  # the class of the advisory locks of tunings' steps
 
 
 def begin(
@@ -54,11 +55,7 @@ def advance(key: int) -> None:
     begun: list[Experiment] = []
     try:
         with transaction.atomic():
-            # The row stays locked while the step is worked on: a worker that is killed lets go of it.
-            row = (
-                ready().select_for_update(skip_locked=True, of=("self",), no_key=True).filter(pk=key).first()
-            )
-            if row is not None:
+            if _alone_at(key) and (row := ready().filter(pk=key).first()) is not None:
                 begun = _step(row)
     except Exception as error:
         _failed(key, error)
@@ -67,23 +64,35 @@ def advance(key: int) -> None:
 
 
 def _step(row: Tuning) -> list[Experiment]:
-    """Search on with what is drawn. Returns the rounds that are planned; none where the tuning has ended."""
+    """Search on with what is drawn. Returns the rounds that are planned; none where there are no more."""
     from evalsite import rounds, tune
     from evalsite.drawing import NotDrawn
     from generation.scoring.weights import Weights
 
     gallery = rounds.Rounds(_model(row), row)
     weights = Weights(settings.WEIGHTS, clip=settings.CLIP)
-    made: list[Experiment] = []
+    found, missing = None, None
     try:
         found = tune.Tuner(gallery, Asked(**row.asked), weights, said=log.info).run()
-    except NotDrawn as missing:
-        made = rounds.plan(row, missing)
-    else:
-        row.found, row.state, row.ended_at = found, Tuning.State.DONE, timezone.now()
-    row.attempts, row.error, row.asked_at = 0, "", None
-    row.save(update_fields=["found", "state", "ended_at", "attempts", "error", "asked_at"])
+    except NotDrawn as lacking:
+        missing = lacking
+    # Locked only now: who cancels or deletes it does not wait while pictures are compared.
+    running = Tuning.objects.select_for_update(no_key=True).filter(pk=row.pk, state=Tuning.State.RUNNING)
+    if (row_now := running.first()) is None:
+        return []
+    made = rounds.plan(row_now, missing) if missing else []
+    if found is not None:
+        row_now.found, row_now.state, row_now.ended_at = found, Tuning.State.DONE, timezone.now()
+    row_now.attempts, row_now.error, row_now.asked_at = 0, "", None
+    row_now.save(update_fields=["found", "state", "ended_at", "attempts", "error", "asked_at"])
     return made
+
+
+def _alone_at(key: int) -> bool:
+    """Whether no other worker is at this tuning's step, until the transaction ends; a killed one lets go."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [STEP_LOCK, key])
+        return bool(cursor.fetchone()[0])
 
 
 def _model(row: Tuning) -> Model:
@@ -136,11 +145,9 @@ def go_on(row: Tuning) -> None:
 def delete(row: Tuning) -> None:
     """Have workers delete it with all images of its rounds. Raises InUse: nothing is deleted then."""
     with transaction.atomic():
-        # A step that is being taken is waited for, so that the round it plans goes too.
-        Tuning.objects.select_for_update().filter(pk=row.pk).update(
-            state=Tuning.State.DELETING, ended_at=timezone.now()
-        )
-        for experiment in row.rounds.all():
+        # First of all, so that a step that is being taken plans no further round.
+        Tuning.objects.filter(pk=row.pk).update(state=Tuning.State.DELETING, ended_at=timezone.now())
+        for experiment in Experiment.objects.filter(tuning=row.pk):
             removal.begin(experiment)
         transaction.on_commit(tasks.delete_later)
 

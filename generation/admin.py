@@ -141,9 +141,6 @@ class ExperimentAdmin(DeletedByWorkers, CheckedAgain):
         # A plan never changes; another plan is another experiment.
         return obj is None and super().has_change_permission(request, obj)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
-        return not (obj and obj.frozen) and super().has_delete_permission(request, obj)
-
     def what_goes(self, obj: Experiment) -> dict[str, int]:
         return removal.size(obj)
 
@@ -290,8 +287,12 @@ class ExperimentAdmin(DeletedByWorkers, CheckedAgain):
             raise Http404
         if not self.has_add_permission(request):
             raise PermissionDenied
-        change(experiment)
-        messages.info(request, said)
+        try:
+            change(experiment)
+        except removal.Deleted as error:
+            messages.error(request, str(error))
+        else:
+            messages.info(request, said)
         return redirect(experiment.get_absolute_url())
 
     def metrics(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -301,7 +302,7 @@ class ExperimentAdmin(DeletedByWorkers, CheckedAgain):
             raise PermissionDenied
         try:
             opened = scores.add_metrics(experiment, request.POST.getlist("metric"))
-        except scores.UnknownMetric as error:
+        except (scores.UnknownMetric, removal.Deleted) as error:
             messages.error(request, str(error))
         else:
             tasks.start(experiment)

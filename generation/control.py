@@ -7,7 +7,7 @@ from generation.models import Experiment
 
 
 def pause(experiment: Experiment) -> None:
-    """Begin no further chunk; those being made are finished."""
+    """Begin no further chunk; those being made are finished. This and the next two raise removal.Deleted."""
     _set(experiment, Experiment.State.PAUSED)
 
 
@@ -38,8 +38,9 @@ def retry(experiment: Experiment) -> int:
 def _set(experiment: Experiment, state: str) -> None:
     with transaction.atomic():
         # The row lock orders two researchers' clicks; the last one holds.
-        row = Experiment.objects.select_for_update().get(pk=experiment.pk)
-        if row.state != Experiment.State.DELETING:
-            row.state = state
-            row.save(update_fields=["state"])
+        row = Experiment.objects.select_for_update().filter(pk=experiment.pk).first()
+        if row is None or row.state == Experiment.State.DELETING:
+            raise removal.Deleted(experiment)
+        row.state = state
+        row.save(update_fields=["state"])
     experiment.state = row.state

@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 
 from generation import catalogue, image_folders
 from generation.conditions import NotAllowed
-from generation.discarding import keep
 from generation.image_folders import BadImages, File, Found
+from generation.loose_files import keep
 from generation.models import Chunk, Condition, Experiment, Image, ImageModel, Item, Pair
 from generation.pictures import BadPicture, as_png
 from generation.planning import LARGEST_CHUNK, LONGEST_NAME

@@ -348,8 +348,8 @@ class Gain(models.Model):
         return f"{self.metric} {self.value:+.4g}"
 
 
-class Discarded(models.Model):
-    """The file of a deleted image, which the database notes by itself; `keeping.sweep` looks into it."""
+class LooseFile(models.Model):
+    """A file that no image may show. The database notes those of deleted images; see `loose_files`."""
 
     sha256 = models.CharField(max_length=64, primary_key=True)
     at = models.DateTimeField(db_index=True)

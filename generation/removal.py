@@ -1,22 +1,38 @@
 """Deleting experiments: asked for at once, done bit by bit by a worker, in any number of attempts."""
 
+import logging
 import time
 
-from django.db import models, transaction
+from django.db import DatabaseError, models, transaction
 
-from generation.models import Chunk, Experiment, Image, Item, Pair
+from generation.models import Chunk, Experiment, Image, Item, Pair, Tuning
 
 CHUNKS_AT_ONCE = 20
 ITEMS_AT_ONCE = 2_000
-SECONDS_AT_ONCE = 20.0  # then other work of the queue has its turn
+SECONDS_AT_ONCE = 8.0  # then other work of the queue has its turn
+log = logging.getLogger(__name__)
 
 
 class InUse(ValueError):
     """An experiment that something rests on; the message says what, and what to do."""
 
 
+class Deleted(RuntimeError):
+    """An experiment that is being deleted, or gone."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        super().__init__(f"{experiment} is being deleted: nothing can be done with it any more.")
+
+
 def why_not(experiment: Experiment) -> str:
-    """Why it can't be deleted; empty where it can."""
+    """Why it can't be deleted on its own; empty where it can."""
+    if experiment.tuning is not None and experiment.tuning.state != Tuning.State.DELETING:
+        return f"{experiment} is a round of a tuning: delete “{experiment.tuning}” and it goes too."
+    return rests_on(experiment)
+
+
+def rests_on(experiment: Experiment) -> str:
+    """What studies need it for; empty where none does."""
     if experiment.frozen:
         return f"A published study shows images of {experiment}: they stay."
     if used := [str(row) for row in _users(experiment)]:
@@ -28,10 +44,12 @@ def why_not(experiment: Experiment) -> str:
 
 
 def begin(experiment: Experiment) -> None:
-    """Mark it as being deleted: no chunk is begun any more. Raises InUse."""
+    """Mark it as being deleted: no chunk is begun any more. One that is gone is none. Raises InUse."""
     with transaction.atomic():
         # The row lock lets no study choose it between the look and the mark.
-        row = Experiment.objects.select_for_update().get(pk=experiment.pk)
+        row = Experiment.objects.select_for_update().filter(pk=experiment.pk).first()
+        if row is None:
+            return
         if why := why_not(row):
             raise InUse(why)
         row.state = Experiment.State.DELETING
@@ -39,14 +57,16 @@ def begin(experiment: Experiment) -> None:
     experiment.state = row.state
 
 
-def go_on() -> bool:
-    """Delete more of what is marked, for a while. Returns whether some of it is left."""
+def go_on() -> None:
+    """Delete more of what is marked, for a while; `tasks.reconcile` has it go on until nothing is left."""
     until = time.monotonic() + SECONDS_AT_ONCE
     for experiment in Experiment.objects.filter(state=Experiment.State.DELETING).order_by("pk"):
-        while _some(experiment.pk):
-            if time.monotonic() > until:
-                return True
-    return False
+        try:
+            while _some(experiment.pk):
+                if time.monotonic() > until:
+                    return
+        except DatabaseError:  # the others can go; this one is tried again
+            log.exception("Experiment %s can't be deleted now", experiment.pk)
 
 
 def size(experiment: Experiment) -> dict[str, int]:
@@ -68,10 +88,6 @@ def _some(key: int) -> bool:
             .first()
         )
         if row is None:
-            return False
-        if any(_users(row)):  # chosen in the moment between a form's check and the mark
-            row.state = Experiment.State.CANCELLED
-            row.save(update_fields=["state"])
             return False
         for rows, most in ((Chunk.objects, CHUNKS_AT_ONCE), (Item.objects, ITEMS_AT_ONCE)):
             keys = rows.filter(experiment=row).order_by("pk").values_list("pk", flat=True)[:most]

@@ -16,6 +16,7 @@ from django.db import transaction
 from PIL import Image as Picture
 
 from generation.models import Chunk, Experiment, Image, Pair, Score
+from generation.removal import Deleted
 from generation.scoring import names
 from generation.scoring.names import Metric
 from generation.scoring.weights import Unavailable, Weights
@@ -83,7 +84,7 @@ def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
     """Have an experiment scored by more metrics; what is scored already is kept.
 
     A metric that is there already is tried again where it has no score. Returns the number of chunks that are
-    to be scored; the caller tells the workers. Raises UnknownMetric.
+    to be scored; the caller tells the workers. Raises UnknownMetric and removal.Deleted.
     """
     for name in wanted:
         found = names.find(name)
@@ -93,7 +94,9 @@ def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
             ]
             raise UnknownMetric(f"{name} is no metric of images or pairs; there are {', '.join(known)}.")
     with transaction.atomic():
-        row = Experiment.objects.select_for_update().get(pk=experiment.pk)
+        row = Experiment.objects.select_for_update().filter(pk=experiment.pk).first()
+        if row is None or row.state == Experiment.State.DELETING:
+            raise Deleted(experiment)
         row.metrics = list(dict.fromkeys([*row.metrics, *wanted]))
         row.save(update_fields=["metrics"])
         experiment.metrics = row.metrics

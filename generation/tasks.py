@@ -19,8 +19,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
-from generation import catalogue, claims, discarding, flagging, planning, removal, scores
-from generation.discarding import keep
+from generation import catalogue, claims, flagging, loose_files, planning, removal, scores
+from generation.loose_files import keep
 from generation.models import Chunk, Experiment, ImageModel
 from generation.sources import BadModel
 
@@ -95,14 +95,13 @@ def flag_pairs(experiment: int) -> None:
 @shared_task(name="generation.tasks.delete_experiments")
 def delete_experiments() -> None:
     """Delete more of the experiments that researchers had deleted."""
-    if removal.go_on():
-        _nudge(delete_experiments)
+    removal.go_on()
 
 
 @shared_task(name="generation.tasks.sweep_files")
 def sweep_files() -> None:
     """Delete the files of images that were deleted a while ago, where no other image shows them."""
-    while discarding.sweep():
+    while loose_files.sweep():
         pass
 
 

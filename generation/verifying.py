@@ -17,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.db.models import Q
 
 from generation.conditions import Condition, NotAllowed
-from generation.discarding import keep
+from generation.loose_files import keep
 from generation.models import Chunk, Experiment, Image, Pair
 from generation.sources import BadModel
 from generation.storage import image_file, set_aside
@@ -66,7 +66,7 @@ def damages(
     experiment: Experiment | None = None, on_file: Callable[[int, int], None] | None = None
 ) -> Iterator[Damage]:
     """The damaged files of an experiment, or of all. on_file(done, total): called after each file."""
-    images = Image.objects.all()
+    images = Image.objects.exclude(chunk__experiment__state=Experiment.State.DELETING)
     if experiment is not None:
         images = images.filter(chunk__experiment=experiment)
     files = images.order_by("sha256").values_list("sha256", flat=True).distinct()
@@ -163,7 +163,9 @@ def _make(chunk: Chunk, load: Load) -> tuple[dict[tuple[int, int], bytes], str]:
             now = driver.environment(model)
     except (BadModel, NotAllowed, OSError, MemoryError, FloatingPointError) as error:
         raise CantMake(" ".join(str(error).split())) from error
-    sides = chunk.experiment.conditions.order_by("position").values_list("pk", flat=True)
+    sides = list(chunk.experiment.conditions.order_by("position").values_list("pk", flat=True))
+    if len(sides) != len(manifest["conditions"]):
+        raise CantMake("it is being deleted")
     made = {
         (position, side): png.encode(image)
         for position, row in enumerate(result.images, start=chunk.first)

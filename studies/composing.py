@@ -4,7 +4,7 @@ A draft is all that comes of it; what is asked, of whom and about which pairs ca
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -123,6 +123,7 @@ def from_experiment(preset: Preset, experiment: Experiment, *, title: str, owner
         )
     each = preset.each if preset.trials is None else -(-preset.trials // len(picked))
     with transaction.atomic():
+        _hold([experiment.pk])
         study = _draft(title, owner, **preset.fields)
         for position, cell in enumerate(picked):
             _block(study, position, experiment.pk, cell, min(each, cell.pairs))
@@ -141,6 +142,7 @@ def from_pairs(pairs: Iterable[Pair], *, owner: Any = None) -> Study:
         raise NothingToCompare("All of these pairs are left out of studies: take some back first.")
     names = dict.fromkeys(pair.experiment.name for members in cells.values() for pair in members)
     with transaction.atomic():
+        _hold({key[0] for key in cells})
         study = _draft(f"Pairs of {', '.join(names)}", owner)
         for position, ((experiment, model, steps, treatment), members) in enumerate(sorted(cells.items())):
             block = Block.objects.create(
@@ -173,6 +175,13 @@ def duplicate(original: Study, *, owner: Any = None) -> Study:
             _copy(translation, study)
         audit.record(study, owner, "created", copy_of=original.slug)
     return study
+
+
+def _hold(experiments: Collection[int]) -> None:
+    """Keep experiments from being deleted until the draft is written. Raises NothingToCompare."""
+    rows = Experiment.that_stand_alone().filter(pk__in=experiments).select_for_update(no_key=True)
+    if len(rows) < len(experiments):
+        raise NothingToCompare("An experiment of these is being deleted, or is a round of a tuning.")
 
 
 def _with_address(study: Study) -> Study:

@@ -111,7 +111,7 @@ def as_report(request: HttpRequest, pk: int) -> HttpResponse:
 def _readable(request: HttpRequest, pk: int) -> Experiment:
     if not request.user.has_perm("generation.view_experiment"):
         raise PermissionDenied
-    return get_object_or_404(Experiment, pk=pk)
+    return get_object_or_404(Experiment.objects.exclude(state=Experiment.State.DELETING), pk=pk)
 
 
 def _not_yet() -> HttpResponse:

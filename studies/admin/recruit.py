@@ -26,7 +26,11 @@ class LinksForm(forms.Form):
         help_text="Answers of pilots and previews carry that word and stay out of the results.",
     )
     # How many links there were when the page was opened: a form that is sent twice makes them once.
-    beside = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    beside = forms.IntegerField(
+        min_value=0,
+        widget=forms.HiddenInput,
+        error_messages=dict.fromkeys(("required", "invalid", "min_value"), "Open this page again."),
+    )
 
     def make(self, study: Study, user: Any) -> str:
         """Make the links. Returns what was done, in words; empty, with an error in the form, if nothing."""

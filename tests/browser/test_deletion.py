@@ -37,7 +37,7 @@ def test_what_a_draft_compares_goes_after_it(browser, live_server, admin_client,
     shot(page, name)
     page.get_by_role("button", name="Yes").click()
 
-    expect(page.get_by_text("is being deleted by a worker")).to_be_visible()
+    expect(page.get_by_text("is being deleted by workers")).to_be_visible()
     shot(page, f"{name}-begun")
     assert Experiment.objects.get().state == "deleting"
     context.close()

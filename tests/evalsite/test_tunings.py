@@ -2,20 +2,22 @@
 
 import io
 import json
+import threading
 
 import numpy as np
 import pytest
 import torch
 from django.core.files.storage import default_storage
 from django.core.management import call_command
+from django.db import connection
 from django.urls import reverse
 
 from evalsite import asked, rounds, tasks, tunings
-from evalsite.drawing import Gallery
+from evalsite.drawing import Gallery, NotDrawn
 from generation import tasks as generation_tasks
 from generation.conditions import Condition, Sampler
 from generation.engine.families import load
-from generation.models import Chunk, Discarded, Experiment, Image, ImageModel, Pair, Tuning
+from generation.models import Chunk, Experiment, Image, ImageModel, LooseFile, Pair, Tuning
 from tests.generation.engine import pipelines
 
 SETS = {"references": 8, "reference_steps": 6, "pilot": 8, "judge": 9, "tries": 6}
@@ -253,7 +255,49 @@ def test_a_deleted_one_goes_with_its_rounds(admin_client, model):
 
     assert f"mine: {files} images" in " ".join(page.split())
     assert (waits, Tuning.objects.count(), Experiment.objects.count()) == (1, 0, 0)
-    assert Discarded.objects.count() == files
+    assert LooseFile.objects.count() == files
+
+
+def test_who_cancels_or_deletes_it_does_not_wait_for_a_step(model, monkeypatch):
+    row = begun(model)
+
+    def at_it(*args, **kwargs):
+        """In the middle of a step somebody else, on another connection, deletes it."""
+        other = threading.Thread(target=delete)
+        other.start()
+        other.join(20)
+        assert not other.is_alive()
+        raise NotDrawn([])
+
+    def delete():
+        tunings.cancel(row)
+        tunings.delete(row)
+        connection.close()
+
+    monkeypatch.setattr("evalsite.tune.Tuner.run", at_it)
+    tunings.advance(row.pk)
+
+    row.refresh_from_db()
+    assert row.state == "deleting"
+    assert not row.rounds.exists()
+
+
+def test_two_workers_do_not_take_the_same_step(model, monkeypatch):
+    row = begun(model)
+    steps = []
+
+    def at_it(*args, **kwargs):
+        steps.append("one")
+        other = threading.Thread(target=lambda: (tunings.advance(row.pk), connection.close()))
+        other.start()
+        other.join(20)
+        assert not other.is_alive()
+        raise NotDrawn([])
+
+    monkeypatch.setattr("evalsite.tune.Tuner.run", at_it)
+    tunings.advance(row.pk)
+
+    assert steps == ["one"]
 
 
 def test_an_error_overrules_nobody(model, monkeypatch):

@@ -379,10 +379,13 @@ def test_a_form_sent_twice_makes_one_experiment(admin_client):
 def test_a_frozen_experiment_is_not_deleted(admin_client):
     asked = experiment()
     Experiment.objects.update(frozen=True)
+    address = f"/admin/generation/experiment/{asked.pk}/delete/"
 
-    admin_client.post(f"/admin/generation/experiment/{asked.pk}/delete/", {"post": "yes"})
+    page = admin_client.get(address).content.decode()
+    admin_client.post(address, {"post": "yes"})
 
-    assert Experiment.objects.exists()
+    assert "A published study shows images of an experiment" in page
+    assert Experiment.objects.get().state == "running"
 
 
 def _queries(django_assert_max_num_queries, client, address, most):
@@ -407,7 +410,7 @@ def test_deleting_an_experiment_says_what_goes_and_is_left_to_a_worker(
     images = 2 * (chunk.last - chunk.first + 1)
     assert f"{images:,} images, {images // 2:,} pairs, 40 items" in " ".join(page.split())
     assert "daisy, seed 3" not in page
-    assert "is being deleted by a worker" in answer.content.decode()
+    assert "is being deleted by workers" in answer.content.decode()
     assert Experiment.objects.get().state == "deleting"
     assert told == ["delete"]
     tasks.delete_experiments()
@@ -416,18 +419,36 @@ def test_deleting_an_experiment_says_what_goes_and_is_left_to_a_worker(
 
 def test_several_are_deleted_at_once_but_none_that_is_frozen(admin_client):
     one, other = experiment(name="one"), experiment(name="other")
-    keys = [one.pk, other.pk]
-    ask = {"action": "delete_selected", "_selected_action": keys, "post": "yes"}
     Experiment.objects.filter(pk=other.pk).update(frozen=True)
+    ask = {"action": "delete_selected", "_selected_action": [one.pk, other.pk]}
 
-    refused = admin_client.post("/admin/generation/experiment/", ask, follow=True)
-    states = set(Experiment.objects.values_list("state", flat=True))
-    Experiment.objects.update(frozen=False)
-    admin_client.post("/admin/generation/experiment/", ask)
+    asked = admin_client.post("/admin/generation/experiment/", ask)
+    done = admin_client.post("/admin/generation/experiment/", ask | {"post": "yes"}, follow=True)
 
-    assert "A published study shows images of other" in refused.content.decode()
-    assert states == {"running"}
-    assert set(Experiment.objects.values_list("state", flat=True)) == {"deleting"}
+    for page in (asked, done):
+        assert "A published study shows images of other" in page.content.decode()
+    assert "1 being deleted by workers" in done.content.decode()
+    assert "Successfully" not in done.content.decode()
+    assert dict(Experiment.objects.values_list("name", "state")) == {"one": "deleting", "other": "running"}
+
+
+def test_what_is_being_deleted_offers_nothing_and_says_so(admin_client):
+    asked = experiment()
+    Experiment.objects.update(state="deleting")
+    address = asked.get_absolute_url()
+
+    page = admin_client.get(address).content.decode()
+    said = admin_client.post(address.replace("change", "control"), {"do": "resume"}, follow=True)
+    metrics = admin_client.post(address.replace("change", "metrics"), {"metric": ["contrast"]}, follow=True)
+    again = admin_client.post(address.replace("change", "delete"), {"post": "yes"}, follow=True)
+
+    assert "Workers delete it" in page
+    assert "Make a study" not in page
+    assert "Score what is missing" not in page
+    for answer in (said, metrics):
+        assert "nothing can be done with it any more" in answer.content.decode()
+    assert "is being deleted by workers" in again.content.decode()
+    assert admin_client.get(reverse("admin:studies_experiment", args=[asked.pk])).status_code == 404
 
 
 def test_who_chose_it_meanwhile_keeps_it(admin_client, monkeypatch):

@@ -1,10 +1,11 @@
 import threading
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from generation import claims, control, progress, removal, tasks
-from generation.models import Chunk, Experiment, Image, ImageModel, Item, Pair, Score
+from generation import claims, control, progress, removal, scores, tasks
+from generation.models import Chunk, Experiment, Image, ImageModel, Item, Pair, Score, Tuning
+from studies import composing
 from studies.models import Block
 from tests.generation.factories import experiment, made
 from tests.studies.factories import draft
@@ -46,7 +47,7 @@ def test_it_works(django_capture_on_commit_callbacks, no_broker):
     assert ImageModel.objects.count() == 1
 
 
-def test_it_goes_on_where_it_was_stopped(monkeypatch, no_broker):
+def test_it_goes_on_where_it_was_stopped(monkeypatch):
     planned = drawn(seeds=list(range(50)))
     pieces = Chunk.objects.count()
     assert pieces > 1
@@ -55,12 +56,29 @@ def test_it_goes_on_where_it_was_stopped(monkeypatch, no_broker):
     monkeypatch.setattr(removal, "SECONDS_AT_ONCE", 0.0)
     removal.begin(planned)
 
-    attempts = 1
-    while removal.go_on():
+    attempts = 0
+    while Experiment.objects.exists():
+        removal.go_on()
         attempts += 1
 
-    assert attempts == pieces + 5  # 100 items in four pieces, and the rest
-    assert not Experiment.objects.exists()
+    assert attempts == pieces + 4 + 1  # 100 items in four pieces, and the rest
+
+
+def test_one_that_cannot_go_keeps_no_other_from_going(monkeypatch):
+    bad, good = experiment(name="bad"), experiment(name="good")
+    for each in (bad, good):
+        removal.begin(each)
+    some = removal._some
+
+    def fails(key):
+        if key == bad.pk:
+            raise DatabaseError("no")
+        return some(key)
+
+    monkeypatch.setattr(removal, "_some", fails)
+    removal.go_on()
+
+    assert list(Experiment.objects.all()) == [bad]
 
 
 def test_a_lost_message_is_sent_again(monkeypatch, no_broker):
@@ -95,16 +113,33 @@ def test_what_a_draft_compares_stays_until_it_does_not():
     assert Experiment.objects.get().state == Experiment.State.DELETING
 
 
-def test_what_a_draft_chose_in_the_last_moment_stays():
+def test_no_study_takes_up_what_is_being_deleted():
     study = draft()
-    compared = Block.objects.get(study=study).experiment
-    pairs = compared.pairs.count()
-    Experiment.objects.update(state=Experiment.State.DELETING)
+    block = study.blocks.get()
+    compared = block.experiment
+    study.blocks.all().delete()
+    control.delete(compared)
+    pairs = Pair.objects.filter(experiment=compared)
 
-    assert not removal.go_on()
+    with pytest.raises(composing.NothingToCompare, match="is being deleted"):
+        composing.from_pairs(pairs)
+    with pytest.raises(composing.NothingToCompare, match="is being deleted"):
+        composing.from_experiment(composing.PRESETS["paper"], compared, title="ours")
+    block.pk = None
+    with pytest.raises(IntegrityError, match="is being deleted"), transaction.atomic():
+        block.save()
 
-    assert Experiment.objects.get().state == Experiment.State.CANCELLED
-    assert compared.pairs.count() == pairs > 0
+    removal.go_on()
+    assert not Experiment.objects.exists()
+
+
+def test_a_round_of_a_tuning_goes_with_it_only():
+    asked = experiment()
+    tuning = Tuning.objects.create(name="ours", model=ImageModel.objects.get(), asked={})
+    Experiment.objects.update(tuning=tuning)
+
+    with pytest.raises(removal.InUse, match="a round of a tuning: delete “ours”"):
+        control.delete(asked)
 
 
 def test_a_worker_that_is_at_it_records_nothing():
@@ -118,14 +153,17 @@ def test_a_worker_that_is_at_it_records_nothing():
         claims.record_images(chunk, images, seconds=1.0, manifest={})
 
 
-@pytest.mark.parametrize("change", [control.pause, control.resume, control.cancel])
+@pytest.mark.parametrize(
+    "change", [control.pause, control.resume, control.cancel, lambda e: scores.add_metrics(e, ["contrast"])]
+)
 def test_nothing_brings_it_back(change):
     planned = experiment()
     removal.begin(planned)
 
-    change(planned)
+    with pytest.raises(removal.Deleted, match="is being deleted"):
+        change(planned)
 
-    assert Experiment.objects.get().state == planned.state == Experiment.State.DELETING
+    assert Experiment.objects.get().state == Experiment.State.DELETING
     assert progress.of(planned).word == "deleting"
     assert claims.claim("images", "w") is None
     assert not Experiment.that_stand_alone().exists()

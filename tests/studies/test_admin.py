@@ -157,7 +157,9 @@ def test_somebody_without_permission_sees_nothing(client, django_user_model):
 def test_links_are_made_listed_and_lead_in(admin_client):
     study = published(2, entry="links", people=2)
 
-    admin_client.post(f"/admin/studies/study/{study.pk}/recruit/", {"count": "2", "mode": "live"})
+    admin_client.post(
+        f"/admin/studies/study/{study.pk}/recruit/", {"count": "2", "mode": "live", "beside": "0"}
+    )
     rows = b"".join(admin_client.get(f"/admin/studies/study/{study.pk}/links.csv/").streaming_content)
 
     addresses = [line.split(",")[0] for line in rows.decode().splitlines()[1:]]
@@ -185,7 +187,7 @@ def test_too_many_links_are_refused_at_the_field(admin_client):
     study = published(2)
 
     page = admin_client.post(
-        f"/admin/studies/study/{study.pk}/recruit/", {"count": "10000000", "mode": "live"}
+        f"/admin/studies/study/{study.pk}/recruit/", {"count": "10000000", "mode": "live", "beside": "0"}
     )
 
     assert page.status_code == 400

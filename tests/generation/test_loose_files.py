@@ -3,11 +3,11 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
-from generation import claims, discarding, tasks
-from generation.models import Discarded, Image
+from generation import claims, loose_files, storage, tasks
+from generation.models import Image, LooseFile
 from tests.generation.factories import experiment, made
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def drawn(**changes) -> list[str]:
 
 
 def later() -> None:
-    Discarded.objects.update(at=timezone.now() - 2 * discarding.GRACE)
+    LooseFile.objects.update(at=timezone.now() - 2 * loose_files.GRACE)
 
 
 def swept() -> None:
@@ -51,7 +51,7 @@ def test_it_works():
     swept()
 
     assert there(files) == 0
-    assert not Discarded.objects.exists()
+    assert not LooseFile.objects.exists()
 
 
 def test_a_file_that_another_image_shows_stays():
@@ -65,7 +65,7 @@ def test_a_file_that_another_image_shows_stays():
 
     assert default_storage.exists(kept.file)
     assert there(files) == 12  # the others' names were never discarded
-    assert not Discarded.objects.exists()
+    assert not LooseFile.objects.exists()
 
 
 def test_a_file_that_was_kept_again_stays():
@@ -73,25 +73,59 @@ def test_a_file_that_was_kept_again_stays():
     Image.objects.all().delete()
     later()
 
-    discarding.keep(default_storage.open(files[0]).read())
+    loose_files.keep(default_storage.open(files[0]).read())
     swept()
 
     assert there(files) == 1
     assert default_storage.exists(files[0])
 
 
-def test_a_storage_that_fails_is_tried_again(monkeypatch):
+def test_a_file_that_cannot_be_deleted_keeps_no_other_and_is_tried_again(monkeypatch, caplog):
     files = drawn()
     Image.objects.all().delete()
     later()
+    delete = default_storage.delete
+
+    def fails(storage, name):
+        if name == files[0]:
+            raise OSError("no disk")
+        delete(name)
+
     with monkeypatch.context() as patch:
-        patch.setattr(default_storage, "delete", lambda name: (_ for _ in ()).throw(OSError("no disk")))
-        with pytest.raises(OSError, match="no disk"), transaction.atomic():
-            swept()
+        patch.setattr(type(default_storage._wrapped), "delete", fails)
+        swept()
+    left = there(files)
+    later()
+    swept()
+
+    assert (left, there(files)) == (1, 0)
+    assert "1 files of deleted images can't be deleted (no disk)" in caplog.text
+
+
+def test_a_file_that_was_kept_for_nothing_goes():
+    name = storage.image_file(loose_files.keep(b"pixels"))  # whose import was killed, or whose lease was lost
+    swept()
+    kept = default_storage.exists(name)
+
+    later()
+    swept()
+
+    assert (kept, default_storage.exists(name)) == (True, False)
+
+
+def test_a_file_that_was_kept_and_recorded_stays():
+    planned = experiment()
+    chunk = claims.claim("images", "w")
+    images = made(chunk)
+    for one in images:
+        loose_files.keep(default_storage.open(storage.image_file(one.sha256)).read())
+    claims.record_images(chunk, images, seconds=1.0, manifest={})
+    later()
 
     swept()
 
-    assert there(files) == 0
+    assert there([image.file for image in Image.objects.filter(chunk__experiment=planned)]) == len(images)
+    assert not LooseFile.objects.exists()
 
 
 def test_a_file_that_is_gone_already_is_no_error():
@@ -115,7 +149,7 @@ def test_who_keeps_a_file_waits_for_the_sweep_that_is_at_it(monkeypatch):
 
     def keep() -> None:
         begun.set()
-        discarding.keep(content)
+        loose_files.keep(content)
         kept.set()
         connection.close()
 
@@ -131,7 +165,7 @@ def test_who_keeps_a_file_waits_for_the_sweep_that_is_at_it(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(type(default_storage._wrapped), "delete", lambda storage, name: in_between(name))
-        discarding.sweep()
+        loose_files.sweep()
     other.join(10)
 
     assert kept.is_set()
@@ -139,4 +173,4 @@ def test_who_keeps_a_file_waits_for_the_sweep_that_is_at_it(monkeypatch):
 
 
 def test_the_grace_is_longer_than_a_lease(settings):
-    assert timedelta(seconds=10 * settings.LEASE_SECONDS) < discarding.GRACE
+    assert timedelta(seconds=10 * settings.LEASE_SECONDS) < loose_files.GRACE

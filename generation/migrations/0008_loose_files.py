@@ -1,22 +1,22 @@
-"""Experiments and tunings can be deleted, and the database notes the files of every image that goes."""
+"""Experiments and tunings can be deleted; the database notes the files of every image that goes."""
 
 from django.db import migrations, models
 
 FORWARDS = """
-CREATE FUNCTION generation_discard_files() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION generation_note_files() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO generation_discarded (sha256, at) SELECT sha256, statement_timestamp() FROM gone
+    INSERT INTO generation_loosefile (sha256, at) SELECT sha256, statement_timestamp() FROM gone
         GROUP BY sha256 ORDER BY sha256
         ON CONFLICT (sha256) DO UPDATE SET at = excluded.at;
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER image_files_discarded AFTER DELETE ON generation_image
-    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION generation_discard_files();
+CREATE TRIGGER image_files_noted AFTER DELETE ON generation_image
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION generation_note_files();
 """
 BACKWARDS = """
-DROP TRIGGER image_files_discarded ON generation_image;
-DROP FUNCTION generation_discard_files();
+DROP TRIGGER image_files_noted ON generation_image;
+DROP FUNCTION generation_note_files();
 """
 
 
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
     dependencies = [("generation", "0007_tuning")]
     operations = [
         migrations.CreateModel(
-            name="Discarded",
+            name="LooseFile",
             fields=[
                 ("sha256", models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ("at", models.DateTimeField(db_index=True)),
