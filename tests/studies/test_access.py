@@ -115,7 +115,7 @@ def test_each_page_action_and_file_is_for_those_who_may(client, users, who, stat
         ("close", {}, May.CLOSE),
         ("pause", {}, May.RUN),
         ("exclude", {}, May.RUN),
-        ("recruit", {"count": "1", "mode": "live"}, May.RUN),
+        ("recruit", {"count": "1", "mode": "live", "beside": "0"}, May.RUN),
         ("unblind", {"why": "a look"}, May.UNBLIND),
         ("members", {"user": "no access", "role": "collaborator"}, May.SHARE),
     ],
