@@ -8,6 +8,7 @@ from scipy import optimize
 
 NEAR = 1e-3  # of the range: nearer to a bound than this is at it
 FINE = 1e-3
+DECIMALS = 4  # of a value: a search that is taken up again asks for the same, whatever the last bits were
 COARSE = 9  # values that bracket the optimum, the bounds among them
 
 Objective = Callable[[float], float]
@@ -25,7 +26,7 @@ class Found:
 
 def spread(bounds: tuple[float, float], count: int) -> list[float]:
     """So many values evenly spaced, the bounds among them."""
-    return [float(value) for value in np.linspace(*bounds, count)]
+    return [round(float(value), DECIMALS) for value in np.linspace(*bounds, count)]
 
 
 def search(
@@ -47,7 +48,7 @@ def search(
     tried: dict[float, float] = {}
 
     def ask(x: float) -> float:
-        value = float(x)  # Brent's method gives NumPy's
+        value = round(float(x), DECIMALS)
         if value not in tried:
             tried[value] = float(objective(value))
         return tried[value]

@@ -11,7 +11,7 @@ import torch
 from scipy import optimize
 
 from generation.conditions import Condition, PredictorNoise, Sampler, Variance, evaluations
-from generation.searching import search
+from generation.searching import DECIMALS, search
 
 from .closed_form import Output, output_of
 from .spectrum import Spectrum
@@ -119,7 +119,7 @@ def best_schedule(data: Data, steps: int) -> Forecast:
     bounds = [(0, MOST_SCALE)] * taken
     found = optimize.minimize(both, np.ones(taken), jac=True, method="L-BFGS-B", bounds=bounds)
     # The last step adds no noise, whatever its scale.
-    scales = tuple(float(eta) for eta in found.x) + (1.0,) * (steps - taken)
+    scales = tuple(round(float(eta), DECIMALS) for eta in found.x) + (1.0,) * (steps - taken)
     condition = Condition(sampler=Sampler.DDPM, steps=steps, noise_scale=scales)
     return data.forecast(condition, at_bound=max(scales) >= MOST_SCALE)
 

@@ -30,6 +30,15 @@ def test_it_asks_no_more_often_than_it_may_and_never_twice():
     assert found.value == pytest.approx(3.3, abs=0.05)
 
 
+def test_the_last_bits_of_an_objective_change_nothing_that_is_asked():
+    """Else a search that was stopped would draw pictures anew that are there."""
+
+    def asked(error):
+        return [x for x, _ in search(lambda x: (x - 3.3) ** 2 + error * x, (0, 8), budget=12).tried]
+
+    assert asked(0) == asked(1e-9) == [round(x, 4) for x in asked(0)]
+
+
 @pytest.mark.parametrize("slope", [1, -1])
 def test_an_optimum_at_a_bound_is_said_to_be_so(slope):
     found = search(lambda x: slope * x, (0.8, 1.6))
