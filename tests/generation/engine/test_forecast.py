@@ -102,6 +102,7 @@ def test_a_schedule_of_its_own_is_at_least_as_near_as_the_best_single_scale(step
 
     assert own.distance < forecast.best_eta(there, steps).distance
     assert len(own.condition.noise_scale) == steps
+    assert all(scale == round(scale, 4) for scale in own.condition.noise_scale)
     assert own.distance == pytest.approx(there.distance(own.condition))
 
 
