@@ -19,19 +19,12 @@ from unfold.decorators import display
 from evalsite import tunings
 from evalsite.tuning_form import TuningForm
 from generation import costs, planning, progress, removal, tasks
-from generation.admin import CheckedAgain
+from generation.admin import COLOURS, CheckedAgain
 from generation.conditions import NotAllowed
 from generation.deletion_pages import DeletedByWorkers
 from generation.models import Chunk, Image, ImageModel, Tuning
 from generation.wording import setting
 
-COLOURS = {
-    "running": "info",
-    "done": "success",
-    "failed": "danger",
-    "cancelled": "danger",
-    "deleting": "danger",
-}
 MOST_ITEMS = 10_000
 LEAD = (
     "Finds the best ρ of SE2P for each number of steps, and judges it beside what else the same evaluations "

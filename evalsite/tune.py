@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -175,12 +175,17 @@ class Tuner:
         self.gallery.prepare([arm.condition for arm in arms], items)
         features, brightness = {}, {}
         turned_out = {}
+
+        @lru_cache(maxsize=1)  # most arms stand beside the same one
+        def plain(steps: int) -> list[np.ndarray]:
+            return self.gallery.images(Condition(sampler=Sampler.DDPM, steps=steps), items)
+
         for arm in arms:  # one after the other: the pictures of all would fill the memory
             drawn = self.gallery.images(arm.condition, items)
-            plain = self.gallery.images(Condition(sampler=Sampler.DDPM, steps=arm.condition.steps), items)
             features[arm.name], brightness[arm.name] = self._features(drawn), _brightness(drawn)
             turned_out[arm.name] = measured(
-                zip(self._spaces(drawn), self._spaces(plain), strict=True), near.data.spectrum
+                zip(self._spaces(drawn), self._spaces(plain(arm.condition.steps)), strict=True),
+                near.data.spectrum,
             )
         # Prompts are a sample of prompts, so what shares one is left out together; labels are all there are.
         group = [item.prompt for item in items] if len({item.prompt for item in items}) > 1 else None

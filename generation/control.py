@@ -37,10 +37,7 @@ def retry(experiment: Experiment) -> int:
 
 def _set(experiment: Experiment, state: str) -> None:
     with transaction.atomic():
-        # The row lock orders two researchers' clicks; the last one holds.
-        row = Experiment.objects.select_for_update().filter(pk=experiment.pk).first()
-        if row is None or row.state == Experiment.State.DELETING:
-            raise removal.Deleted(experiment)
+        row = removal.locked(experiment)
         row.state = state
         row.save(update_fields=["state"])
     experiment.state = row.state

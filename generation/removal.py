@@ -57,6 +57,14 @@ def begin(experiment: Experiment) -> None:
     experiment.state = row.state
 
 
+def locked(experiment: Experiment) -> Experiment:
+    """Its row, locked until the transaction ends, which orders two researchers' clicks. Raises Deleted."""
+    row = Experiment.objects.select_for_update().filter(pk=experiment.pk).first()
+    if row is None or row.state == Experiment.State.DELETING:
+        raise Deleted(experiment)
+    return row
+
+
 def go_on() -> None:
     """Delete more of what is marked, for a while; `tasks.reconcile` has it go on until nothing is left."""
     until = time.monotonic() + SECONDS_AT_ONCE

@@ -16,7 +16,7 @@ from django.db import transaction
 from PIL import Image as Picture
 
 from generation.models import Chunk, Experiment, Image, Pair, Score
-from generation.removal import Deleted
+from generation.removal import locked
 from generation.scoring import names
 from generation.scoring.names import Metric
 from generation.scoring.weights import Unavailable, Weights
@@ -94,9 +94,7 @@ def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
             ]
             raise UnknownMetric(f"{name} is no metric of images or pairs; there are {', '.join(known)}.")
     with transaction.atomic():
-        row = Experiment.objects.select_for_update().filter(pk=experiment.pk).first()
-        if row is None or row.state == Experiment.State.DELETING:
-            raise Deleted(experiment)
+        row = locked(experiment)
         row.metrics = list(dict.fromkeys([*row.metrics, *wanted]))
         row.save(update_fields=["metrics"])
         experiment.metrics = row.metrics
