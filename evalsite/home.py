@@ -57,15 +57,15 @@ def context(request: HttpRequest, found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# --- studies, with `done` beside their fields -----------------------------------------------------
+# --- studies, with `done` and `wanted` beside their fields ----------------------------------------
 def _studies_under_way(studies: Any) -> list[Line]:
-    live = studies.filter(state=Study.State.LIVE, done__lt=F("people")).order_by("-published_at")
+    live = studies.filter(state=Study.State.LIVE, done__lt=F("wanted")).order_by("-published_at")
     return [
         Line(
             study.title,
             _page(study),
             f"live, {_finished(study)}",
-            percent=100 * study.done // study.people,
+            percent=100 * study.done // study.wanted,
             step="Results",
             step_address=reverse("admin:studies_results", args=[study.pk]),
         )
@@ -76,7 +76,7 @@ def _studies_under_way(studies: Any) -> list[Line]:
 def _studies_to_decide(studies: Any, may_change: bool) -> list[Line]:
     if not may_change:
         return []
-    full = studies.filter(state=Study.State.LIVE, done__gte=F("people")).order_by("-published_at")
+    full = studies.filter(state=Study.State.LIVE, done__gte=F("wanted")).order_by("-published_at")
     lines = [
         Line(
             study.title,
@@ -117,7 +117,7 @@ def _studies_closed(studies: Any) -> list[Line]:
 
 
 def _finished(study: Any) -> str:
-    return f"{study.done} of {study.people} {'person' if study.people == 1 else 'people'} finished"
+    return f"{study.done} of {study.wanted} {'person' if study.wanted == 1 else 'people'} finished"
 
 
 def _page(study: Study) -> str:

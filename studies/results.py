@@ -9,11 +9,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 
 from generation.models import ImageModel
 from studies import arrays, pages
-from studies.models import Kind, Mode, Participant, Shows, Study, Trial
+from studies.models import Kind, Mode, Participant, Protocol, Shows, Study, Trial
 from studies.snapshot import snapshot
 from studies.statistics.dropout import LEFT, RIGHT, Stand, dropout
 from studies.statistics.votes import Series, Votes
@@ -66,16 +66,22 @@ def counts(study: Study) -> Counts:
     )
     # The votes of who withdrew are erased.
     votes = sum(cast for state, _, cast in rows if state != Participant.State.WITHDRAWN)
-    return Counts(wanted=study.people, votes=votes, **{state: n for state, n, _ in rows})
+    wanted = progress(Study.objects.filter(pk=study.pk)).values_list("wanted", flat=True).get()
+    return Counts(wanted=wanted, votes=votes, **{state: n for state, n, _ in rows})
 
 
-def progress(studies: QuerySet[Study]) -> QuerySet[Study]:
-    """The studies with `done`: how many live people have finished."""
-    return studies.annotate(
-        done=Count(
-            "participants",
-            filter=Q(participants__state=Participant.State.FINISHED, participants__mode=Mode.LIVE),
-        )
+def progress(studies: QuerySet[Study]) -> QuerySet[Any]:
+    """The studies with `done`, how many live people have finished, and `wanted`, of how many.
+
+    wanted: what the newest version asks for, beside all who finished an earlier one or are still at it.
+    """
+    newest = Protocol.objects.filter(study=OuterRef("pk")).order_by("-version").values("pk")[:1]
+    live, finished = Q(participants__mode=Mode.LIVE), Q(participants__state=Participant.State.FINISHED)
+    counted = finished | Q(participants__state=Participant.State.ACTIVE)
+    earlier = Q(participants__protocol__lt=F("newest"))
+    return studies.annotate(newest=Subquery(newest)).annotate(
+        done=Count("participants", filter=live & finished),
+        wanted=F("people") + Count("participants", filter=live & counted & earlier),
     )
 
 

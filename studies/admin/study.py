@@ -222,7 +222,7 @@ class StudyAdmin(OwnFilters, ModelAdmin):
 
     @display(description="Finished")
     def done_of(self, study: Any) -> str:
-        return f"{study.done} of {study.people}"
+        return f"{study.done} of {study.wanted}"
 
     @display(description="Address")
     def address(self, study: Study) -> SafeString | str:

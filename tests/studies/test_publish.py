@@ -135,6 +135,20 @@ def test_who_counts_beside_a_new_versions_seats_is_said_before_it_is_published(a
     assert "2 people have finished or are under way: they count too, beside all 3" in page
 
 
+def test_a_new_version_waits_for_its_own_seats_beside_who_came_before(admin_client):
+    study = published(2, people=3)
+    Person(study).start().finish()
+    Person(study).start()
+    study = protocol.change_state(study, Study.State.PAUSED)
+    protocol.publish(study)
+    for _ in range(2):
+        Person(study).start().finish()
+
+    assert (results.counts(study).finished, results.counts(study).wanted) == (3, 5)
+    for address in ("/admin/", "/admin/studies/study/", f"/admin/studies/study/{study.pk}/results/"):
+        assert "3 of 5" in admin_client.get(address).content.decode(), address
+
+
 def test_changing_a_paused_study_changes_nothing_for_participants_until_it_is_published():
     study = published(3)
     study = protocol.change_state(study, Study.State.PAUSED)

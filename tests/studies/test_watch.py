@@ -106,5 +106,5 @@ def test_as_many_queries_for_many_people_as_for_few(django_assert_max_num_querie
     for _ in range(3):
         Person(study).start().vote()
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         watching.watch(study)
