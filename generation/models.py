@@ -54,6 +54,11 @@ class ImageModel(models.Model):
         """All but those that stand for imported images."""
         return cls.objects.exclude(source__startswith=IMPORTED)
 
+    @classmethod
+    def of_imports(cls) -> models.QuerySet["ImageModel"]:
+        """Those that stand for imported images, one for each import of a model that isn't known here."""
+        return cls.objects.filter(source__startswith=IMPORTED)
+
 
 class Tuning(models.Model):
     """A search for a model's best settings, in rounds of images: each round is an experiment.

@@ -5,7 +5,7 @@ import time
 
 from django.db import DatabaseError, models, transaction
 
-from generation.models import Chunk, Experiment, Image, Item, Pair, Tuning
+from generation.models import Chunk, Experiment, Image, ImageModel, Item, Pair, Tuning
 
 CHUNKS_AT_ONCE = 20
 ITEMS_AT_ONCE = 2_000
@@ -102,6 +102,8 @@ def _some(key: int) -> bool:
             if keys:
                 rows.filter(pk__in=list(keys)).delete()
                 return True
+        # What stands for imported images is made by their import, so it goes with them.
+        ImageModel.of_imports().filter(items=None).delete()
         row.delete()
     return False
 

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image as Picture
 from PIL import ImageCms, PngImagePlugin
 
-from generation import catalogue, claims, image_folders, importing, planning, sources, tasks
+from generation import catalogue, claims, image_folders, importing, planning, removal, sources, tasks
 from generation.conditions import NotAllowed
 from generation.engine import png
 from generation.image_folders import BadImages
@@ -115,6 +115,17 @@ def test_what_was_imported_is_scored_like_any_other(lab):
     white = Picture.open(lab / "ours" / "1.png").convert("L")
     value = Score.objects.get(image__condition__name="ours", image__item__name="1").value
     assert value == pytest.approx(np.asarray(white).mean() / 255, abs=0.01)
+
+
+@pytest.mark.django_db
+def test_a_name_is_free_again_when_its_experiment_is_deleted(lab):
+    kept = import_folder(lab, "the other")
+    removal.begin(import_folder(lab, "ours"))
+    removal.go_on()
+    again = import_folder(lab, "ours")
+
+    assert {str(item.model) for item in again.items.all()} == {"ours"}
+    assert {str(item.model) for item in kept.items.all()} == {"the other"}
 
 
 @pytest.mark.django_db
