@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from evalsite.asked import JUDGE_SEEDS, PILOT_SEEDS, REFERENCE_SEEDS, Asked, Offset, WrongReference
+from evalsite.asked import COUNTS, JUDGE_SEEDS, PILOT_SEEDS, REFERENCE_SEEDS, Asked, Offset, WrongReference
 from evalsite.drawing import Draws, NotDrawn
 from evalsite.measured import measured
 from evalsite.tone import fit
@@ -28,6 +28,7 @@ from generation.scoring import attributes, registry
 from generation.scoring.weights import Weights
 from studies.statistics.scores import clustered_mean
 from studies.statistics.sets import mmd2, mmd2_difference
+from studies.wording import many
 
 if TYPE_CHECKING:
     from generation.engine.families import Model
@@ -102,9 +103,10 @@ class Tuner:
         }
 
     def _near(self, images: Sequence[np.ndarray]) -> Near:
-        shapes = {image.shape for image in images}
-        if len(shapes) > 1:
-            raise WrongReference(f"the reference's images have {len(shapes)} sizes; give all the same one")
+        if len(images) < (least := COUNTS["references"].least):
+            raise WrongReference(f"{many(len(images), 'image')} as the reference; give {least:g} or more")
+        if all(np.array_equal(image, images[0]) for image in images):
+            raise WrongReference("all images of the reference are the same; give different ones")
         inner = self._space(images)
         if inner.shape[1:] != torch.Size(self.model.shape):
             raise WrongReference(

@@ -73,7 +73,7 @@ def generate(
     started = time.perf_counter()
     if not items or not conditions:
         raise ValueError(f"Nothing to draw: {len(items)} items, {len(conditions)} conditions.")
-    guided = _guidance(model, guidance, guided_channels)
+    guided = guidance_of(model, guidance, guided_channels)
     # Conditions that differ by a tone only are one drawing.
     drawn = list(dict.fromkeys(replace(condition, tone=None) for condition in conditions))
     of_drawn = [drawn.index(replace(condition, tone=None)) for condition in conditions]
@@ -171,7 +171,8 @@ def _processor() -> str:
     return named[0] if named else platform.machine()
 
 
-def _guidance(model: Model, scale: float | None, channels: int | None) -> Guidance:
+def guidance_of(model: Model, scale: float | None, channels: int | None) -> Guidance:
+    """What `generate` makes of its arguments for this model. Raises NotAllowed."""
     if model.default_guidance is None:
         for name, value in (("guidance", scale), ("guided_channels", channels)):
             if value is not None:

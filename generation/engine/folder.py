@@ -43,6 +43,44 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
     return list(entries.values())
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all, whenever the process is killed."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for it out of a folder, which is made where there is none.
+
+    Raises BadFolder where it can't be made or another process is in it. Left empty, it is removed again.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        held = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise BadFolder(f"{path}: cannot be written ({error.strerror}).") from error
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadFolder(f"{path}: another process is filling it.") from error
+        try:
+            yield
+        finally:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+    finally:
+        os.close(held)
+
+
 class Folder:
     """A folder that is open for filling; entries: those of whole items, by id."""
 
@@ -55,7 +93,7 @@ class Folder:
     def add(self, item: str, files: Mapping[str, bytes], entry: Mapping[str, Any]) -> None:
         """Keep an item's files, then its line."""
         for name, data in files.items():
-            self._write(name, data)
+            write_whole(self.path / name, data)
         _sync_folder(self.path)
         line = {"id": item, "files": {name: _digest(data) for name, data in files.items()}, **entry}
         line["parameters"] = self.parameters
@@ -63,17 +101,6 @@ class Folder:
         self._manifest.flush()
         os.fsync(self._manifest.fileno())
         self.entries[item] = line
-
-    def _write(self, name: str, data: bytes) -> None:
-        part = self.path / f".{name}.part"
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path / name)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _take_up(self, expected: Collection[str]) -> None:
         """Read what an earlier run has left, and clear away what it has left half-written."""

@@ -26,7 +26,10 @@ def pictures_in(folder: Path) -> list[Path]:
     """The folder's picture files by name. Raises BadPicture where it is no folder or has none."""
     try:
         found = sorted(
-            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
+            path
+            for path in folder.iterdir()
+            # A link to nothing is taken too, so that it is told rather than left out.
+            if path.suffix.lower() in SUFFIXES and (path.is_file() or not path.exists())
         )
     except OSError as error:
         raise BadPicture(f"{folder}: cannot be read as a folder ({error.strerror}).") from error

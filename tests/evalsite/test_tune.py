@@ -1,5 +1,6 @@
 """`manage.py tune` from a model's folder to the report, on small models of random weights."""
 
+import errno
 import html
 import io
 import json
@@ -16,7 +17,7 @@ from evalsite.drawing import Gallery
 from generation.conditions import Condition, Sampler
 from generation.engine import driver, png
 from generation.engine.families import Item, load
-from generation.engine.folder import read_manifest
+from generation.engine.folder import alone_in, read_manifest
 from generation.scoring.registry import NO_WEIGHTS
 from studies.statistics.sets import mmd2_difference
 from tests.generation.engine import pipelines
@@ -167,11 +168,7 @@ def test_nothing_is_drawn_twice(run, flowers, monkeypatch):
 
 def test_a_folder_of_pictures_can_be_the_reference(flowers, tmp_path):
     folder = tmp_path / "reference"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(8):
-        pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
-        (folder / f"{number}.png").write_bytes(png.encode(pixels))
+    noise(folder)
     said = io.StringIO()
     few = ["--pilot", "8", "--judge", "8", "--tries", "5", "--steps", "2", "--reference", str(folder)]
 
@@ -182,24 +179,87 @@ def test_a_folder_of_pictures_can_be_the_reference(flowers, tmp_path):
     assert found["reference"]["brightness"] == pytest.approx(0.5, abs=0.05)
 
 
-@pytest.mark.parametrize(
-    ("size", "says"),
-    [((16, 16), "give images of the size that it makes"), ((8, 8), "2 sizes"), (None, "is no picture")],
-)
-def test_a_reference_that_does_not_fit_is_refused_before_anything_is_drawn(flowers, tmp_path, size, says):
-    folder = tmp_path / "reference"
+def noise(folder, count=8, size=(8, 8)):
+    """A folder of pictures that are all different."""
     folder.mkdir()
-    for number in range(4):
-        shape = (12, 12) if number == 3 and size == (8, 8) else size or (8, 8)
-        Image.new("RGB", shape).save(folder / f"{number}.png")
-    if size is None:
-        (folder / "broken.png").write_bytes(b"no picture")
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        (folder / f"{number}.png").write_bytes(png.encode(rng.integers(0, 256, (*size, 3), np.uint8)))
+
+
+def one_of_another_size(folder):
+    noise(folder)
+    Image.new("RGB", (12, 9)).save(folder / "7.png")
+
+
+def one_that_is_no_picture(folder):
+    noise(folder)
+    (folder / "broken.png").write_bytes(b"no picture")
+
+
+def one_cut_off(folder):
+    noise(folder)
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:100])
+
+
+def a_link_to_nothing(folder):
+    noise(folder)
+    (folder / "lost.png").symlink_to(folder / "nowhere.png")
+
+
+def all_the_same(folder):
+    folder.mkdir()
+    for number in range(8):
+        Image.new("RGB", (8, 8), "red").save(folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda folder: noise(folder, size=(16, 16)), "give images of the size that it makes"),
+        (one_of_another_size, "7.png is 12×9 and 0.png 8×8: give pictures of the size"),
+        (one_that_is_no_picture, "broken.png: is no picture"),
+        (one_cut_off, "3.png: cannot be read"),
+        (a_link_to_nothing, "lost.png: is not there"),
+        (all_the_same, "all images of the reference are the same"),
+        (lambda folder: noise(folder, count=1), "1 image as the reference; give 8 or more"),
+        (lambda folder: noise(folder, count=7), "7 images as the reference; give 8 or more"),
+        (lambda folder: folder.mkdir(), "has no pictures"),
+        (lambda folder: None, "cannot be read as a folder"),
+    ],
+)
+def test_a_reference_that_does_not_fit_is_refused_before_anything_is_drawn(flowers, tmp_path, made, says):
+    folder = tmp_path / "reference"
+    made(folder)
 
     with pytest.raises(CommandError, match=says):
         call_command("tune", "--model", flowers, "--out", str(tmp_path / "out"), "--reference", str(folder),
                      stderr=io.StringIO())  # fmt: skip
 
     assert not (tmp_path / "out").exists()
+
+
+def test_two_runs_in_one_folder_do_not_end_each_other(flowers, tmp_path):
+    out = tmp_path / "out"
+    with alone_in(out), pytest.raises(CommandError, match="out: another process is filling it"):
+        tuned(flowers, out)
+
+    assert not out.exists()
+
+
+def test_a_report_that_cannot_be_written_leaves_the_earlier_one_whole(run, flowers, monkeypatch):
+    _, out, _ = run
+    before = (out / "tune.json").read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)  # only the results are written: all images are there
+    with pytest.raises(CommandError, match="No space left on device"):
+        tuned(flowers, out, steps="2,4")
+
+    assert (out / "tune.json").read_bytes() == before
+    assert not list(out.glob(".*"))
 
 
 @pytest.mark.parametrize(
@@ -219,6 +279,7 @@ def test_a_reference_that_does_not_fit_is_refused_before_anything_is_drawn(flowe
         (["--tries", "1"], "tries = 1"),
         (["--references", "100000"], "from 8 to 4096"),
         (["--labels", "rhino"], "label"),
+        (["--guidance", "2"], "has no guidance"),
         (["--prompts", "nothing.txt"], "takes labels"),
         (["--model", "starter/nothing"], "starter"),
     ],

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from generation import conditions, subjects
 from generation.conditions import NotAllowed
-from generation.engine.folder import BadFolder
+from generation.engine.folder import BadFolder, alone_in, write_whole
 from generation.scoring.weights import Unavailable, Weights
 from generation.sources import BadModel, describe
 from studies import report
@@ -97,20 +97,29 @@ class Command(BaseCommand):
         reference = None if options["reference"] is None else _pictures(options["reference"])
         from evalsite import tune, tune_report
         from evalsite.drawing import Gallery
+        from generation.engine.driver import guidance_of
 
         model = _load(options)
         asked = asked or _asked(options, model.takes, model.labels)
-        gallery = Gallery(model, options["out"] / IMAGES, guidance=options["guidance"], said=self._say)
-        tuner = tune.Tuner(gallery, asked, Weights(settings.WEIGHTS, clip=settings.CLIP), self._say)
-        found = tuner.run(reference)
-        parts = tune_report.sections(found, _command(options))
-        title, lead = tune_report.title(found), tune_report.lead(found)
-        (options["out"] / FOUND).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        (options["out"] / REPORT).write_text(report.render(title, parts, lead=lead), "utf-8")
-        (options["out"] / MARKDOWN).write_text(report.as_markdown(title, parts, lead=lead), "utf-8")
+        guidance_of(model, options["guidance"], None)  # what it refuses is said before anything is drawn
+        out = options["out"]
+        # Held as a whole: two runs in it would meet in one of its folders, and the later end the earlier.
+        with alone_in(out), alone_in(out / IMAGES):
+            gallery = Gallery(model, out / IMAGES, guidance=options["guidance"], said=self._say)
+            tuner = tune.Tuner(gallery, asked, Weights(settings.WEIGHTS, clip=settings.CLIP), self._say)
+            found = tuner.run(reference)
+            parts = tune_report.sections(found, _command(options))
+            title, lead = tune_report.title(found), tune_report.lead(found)
+            texts = {
+                FOUND: json.dumps(found, indent=1, ensure_ascii=False) + "\n",
+                REPORT: report.render(title, parts, lead=lead),
+                MARKDOWN: report.as_markdown(title, parts, lead=lead),
+            }
+            for name, text in texts.items():
+                write_whole(out / name, text.encode())
         for line in parts[0].points:
             self.stdout.write(line)
-        self.stdout.write(f"{options['out'] / REPORT} has it all.")
+        self.stdout.write(f"{out / REPORT} has it all.")
 
     def _say(self, text: str) -> None:
         self.stderr.write(text)
@@ -157,9 +166,20 @@ def _load(options: Mapping[str, Any]) -> Model:
 
 
 def _pictures(folder: Path) -> list[np.ndarray]:
+    from evalsite.asked import WrongReference
     from generation.scoring.files import decode, pictures_in
 
-    return [decode(path) for path in pictures_in(folder)]
+    paths = pictures_in(folder)
+    found: list[np.ndarray] = []
+    for path in paths:
+        found.append(decode(path))
+        sizes = [f"{picture.shape[1]}×{picture.shape[0]}" for picture in (found[0], found[-1])]
+        if sizes[0] != sizes[1]:  # said at once: a folder of photographs may not fit into memory
+            raise WrongReference(
+                f"{path} is {sizes[1]} and {paths[0].name} {sizes[0]}: give pictures of the size that the "
+                "model makes"
+            )
+    return found
 
 
 def _count(text: str) -> int:
