@@ -31,7 +31,7 @@ from studies.statistics.sets import mmd2, mmd2_difference
 from studies.wording import many
 
 if TYPE_CHECKING:
-    from generation.engine.families import Model
+    from generation.engine.families import Item, Model
 
 EQUIVALENT = 0.25  # of the plain baseline's distance at the same N: a difference within it counts as none
 MAP_RHO = 17  # values of ρ on the map of the closed form
@@ -120,7 +120,8 @@ class Tuner:
     def _at(self, near: Near, steps: int) -> dict[str, Any]:
         """Prediction, pilots and judgement at one N."""
         self.said(f"N = {steps}: pilots of {self.asked.pilot} images")
-        pilots = self._pilots(near, steps)
+        features: dict[Condition, np.ndarray] = {}
+        pilots = self._pilots(near, steps, features)
         predicted = predict(near.data, steps, self.asked.offsets)
         of_se2p = [p for p in pilots if p.start.sampler == Sampler.SE2P]
         best = min(of_se2p, key=lambda p: p.found.objective)
@@ -133,17 +134,24 @@ class Tuner:
             "steps": steps,
             "predicted": [_forecast(one) for one in predicted],
             "map": _map(near.data, steps, self.asked.offsets, best.start),
-            "pilots": [_pilot(one, near.data) for one in pilots],
+            "pilots": [
+                _pilot(one, near.data) | self._beside(near, features, one, best if one in of_se2p else one)
+                for one in pilots
+            ],
             "judged": judged,
             "rank_correlation": _rank_correlation(judged),
         }
 
-    def _pilots(self, near: Near, steps: int) -> list[tuning.Pilot]:
-        """Every arm with a parameter of its own, each with the same budget on the same seeds."""
+    def _pilots(self, near: Near, steps: int, features: dict[Condition, np.ndarray]) -> list[tuning.Pilot]:
+        """Every arm with a parameter of its own, each with the same budget on the same seeds.
+
+        features: takes up those of each setting that is tried.
+        """
         items = self.asked.items(PILOT_SEEDS, self.asked.pilot)
 
         def distance(condition: Condition) -> float:
-            return near.distance(self._features(self.gallery.images(condition, items)))
+            features[condition] = self._features(self.gallery.images(condition, items))
+            return near.distance(features[condition])
 
         starts: list[tuple[str, Condition, str, tuple[float, float]]] = [
             (
@@ -163,6 +171,18 @@ class Tuner:
         ]
         self.gallery.prepare(coarse, items)
         return _each(partial(tuning.pilot, *start, distance, tries=self.asked.tries) for start in starts)
+
+    def _beside(
+        self, near: Near, features: Mapping[Condition, np.ndarray], pilot: tuning.Pilot, chosen: tuning.Pilot
+    ) -> dict[str, Any]:
+        """How surely the pilots chose: each tried setting's distance minus the chosen one's."""
+        group = _groups(self.asked.items(PILOT_SEEDS, self.asked.pilot))
+        found = []
+        for value, _ in pilot.found.tried:
+            tried = features[tuning.at(pilot.start, pilot.parameter, value)]
+            one = mmd2_difference(tried, features[chosen.condition], near.features, group)
+            found.append({"difference": one.difference, "low": one.low, "high": one.high})
+        return {"beside_chosen": found}
 
     def _toned(self, steps: int, best: Condition) -> Condition:
         """The baseline with a tone that makes its pilots look like those of SE2P at its best."""
@@ -189,8 +209,7 @@ class Tuner:
                 zip(self._spaces(drawn), self._spaces(plain(arm.condition.steps)), strict=True),
                 near.data.spectrum,
             )
-        # Prompts are a sample of prompts, so what shares one is left out together; labels are all there are.
-        group = [item.prompt for item in items] if len({item.prompt for item in items}) > 1 else None
+        group = _groups(items)
         margin = EQUIVALENT * max(near.distance(features["baseline"]), 0.0)
         found = []
         for arm in arms:
@@ -250,6 +269,12 @@ def _each(parts: Iterable[Callable[[], Part]]) -> list[Part]:
     if missing:
         raise NotDrawn(missing)
     return found
+
+
+def _groups(items: Sequence[Item]) -> list[str] | None:
+    """What the jackknife leaves out together: prompts are a sample of prompts; labels are all there are."""
+    prompts = [item.prompt for item in items]
+    return prompts if len(set(prompts)) > 1 else None
 
 
 def verdict(low: float | None, high: float | None, margin: float) -> str:

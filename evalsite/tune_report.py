@@ -32,6 +32,14 @@ VERDICTS = {
     "equivalent": "is as near to the reference as SE2P",
     "undecided": "can't be told from SE2P with so few images",
 }
+BESIDE_PAPER = {
+    "better": "On the judges' seeds SE2P with the paper's ρ = 1.35 is nearer to the reference than with this "
+    "choice: so few pilots have chosen badly, and all that follows is said of SE2P as they chose it",
+    "worse": "On the judges' seeds that is nearer to the reference than with the paper's ρ = 1.35",
+    "equivalent": "On the judges' seeds SE2P with the paper's ρ = 1.35 is as near to the reference",
+    "undecided": "The judges' images can't tell that from SE2P with the paper's ρ = 1.35",
+}
+DOUBLED = {"baseline-2n": "baseline", "scaled-2n": "scaled"}  # the same sampler at another number of steps
 DISTANCE = "MMD² × 1000"
 
 
@@ -64,9 +72,11 @@ def words(found: Found) -> Iterator[str]:
     for one in found["steps"]:
         arms = {arm["name"]: arm for arm in one["judged"]}
         best = arms["se2p"]["condition"]
-        said = f"At N = {one['steps']} SE2P is at its best with {_parameters(best)}"
+        said = f"At N = {one['steps']} the pilots chose SE2P with {_parameters(best)}"
         said += ", which lies at a bound of what was searched" if _at_bound(one, best) else ""
-        said += ". "
+        said += ". " + _how_surely(one, found["asked"]["pilot"])
+        if "paper" in arms:
+            said += f"{BESIDE_PAPER[arms['paper']['verdict']]}. "
         cost = arms["se2p"]["evaluations"]
         rivals = [a for a in one["judged"][1:] if a["evaluations"] <= cost and a["name"] != "paper"]
         of = {v: [arm["words"] for arm in rivals if arm["verdict"] == v] for v in VERDICTS}
@@ -80,6 +90,39 @@ def words(found: Found) -> Iterator[str]:
         if of["undecided"]:
             said += f"So many images can't tell from SE2P: {listed(of['undecided'])}. "
         yield said.strip()
+
+
+def _how_surely(one: Found, images: int) -> str:
+    """How many other settings of SE2P the pilots can't tell from the one that they chose."""
+    others = [
+        beside
+        for pilot in one["pilots"]
+        if pilot["parameter"] == "rho"
+        for value, beside in _tried(pilot)
+        if beside is not None and not _is_chosen(one, pilot, value)
+    ]
+    if not others:  # a tuning of an earlier version, which kept none
+        return ""
+    alike = [beside for beside in others if beside["low"] is None or beside["low"] <= 0]
+    tell = f"can't tell {len(alike)} of the" if alike else "tell all of the"
+    return (
+        f"{many(images, 'pilot image').capitalize()} {tell} {len(others)} other settings of SE2P that were "
+        "tried from it. "
+    )
+
+
+def _tried(pilot: Found) -> list[tuple[float, Found | None]]:
+    """Each value with how it stands beside the chosen setting, by value."""
+    beside = pilot.get("beside_chosen") or [None] * len(pilot["tried"])
+    pairs = zip(pilot["tried"], beside, strict=True)
+    return sorted(((value, each) for (value, _), each in pairs), key=lambda pair: pair[0])
+
+
+def _is_chosen(one: Found, pilot: Found, value: float) -> bool:
+    """Whether it is judged: the best of all of SE2P's pilots, and the best of each of the baseline's."""
+    of_se2p = pilot["parameter"] == "rho"
+    ours = not of_se2p or pilot["condition"] == one["judged"][0]["condition"]
+    return bool(ours and value == pilot["value"])
 
 
 def _parameters(se2p: Found) -> str:
@@ -96,8 +139,8 @@ def _at(one: Found) -> Section:
     return Section(
         f"N = {one['steps']}",
         points=points,
-        figures=[_differences(one), _front(one), *_maps(one)],
-        tables=[judged(one), _forecasts(one), _pilots(one)],
+        figures=[_differences(one), _front(one), *_choice(one), *_maps(one)],
+        tables=[judged(one), _forecasts(one), _pilots(one), *_settings(one)],
     )
 
 
@@ -187,6 +230,8 @@ def _pilots(one: Found) -> Table:
                 "ρ" if pilot["parameter"] == "rho" else "η",
                 number(pilot["value"]) + (" (at a bound)" if pilot["at_bound"] else ""),
                 number(guess) + (" (at a bound)" if own and own["at_bound"] else ""),
+                "–" if own is None else f"{own['drift']:.3f}",
+                number(own and own["brightness"], signed=True),
                 number(1000 * pilot["distance"]),
                 str(len(pilot["tried"])),
             )
@@ -196,10 +241,63 @@ def _pilots(one: Found) -> Table:
         "parameter",
         "measured best",
         "predicted best",
+        "its drift",
+        "its brightness",
         f"{DISTANCE} of the pilot",
         "settings tried",
     )
-    return Table("What the pilots chose, beside the closed form", head, rows, words=2)
+    note = (
+        "Drift and brightness are what the closed form says of its own best: the RMS difference to the plain "
+        "baseline with the same steps and seeds, and the shift of the mean of all numbers."
+    )
+    return Table("What the pilots chose, beside the closed form", head, rows, note, words=2)
+
+
+def _settings(one: Found) -> Iterator[Table]:
+    """All that the pilots tried, and how surely they chose among it; nothing of an earlier version."""
+    rows = []
+    for pilot in one["pilots"]:
+        distances = dict(map(tuple, pilot["tried"]))
+        for value, beside in _tried(pilot):
+            if beside is None:
+                return
+            minus = "– (chosen)" if _is_chosen(one, pilot, value) else _interval(beside)
+            rows.append((pilot["name"], _named(pilot, value), number(1000 * distances[value]), minus))
+    note = (
+        "Minus the chosen one's: with 95 % jackknife intervals over the pilots' seeds. Of SE2P one setting "
+        "is chosen, of the scaled baselines one each. Of many settings the one with the least distance is "
+        "lucky too, so others stand a little nearer to it than this says."
+    )
+    head = ("arm", "setting", DISTANCE, "minus the chosen one's")
+    yield Table(f"What the pilots tried at N = {one['steps']}", head, rows, note, words=2)
+
+
+def _named(pilot: Found, value: float) -> str:
+    return f"{'ρ' if pilot['parameter'] == 'rho' else 'η'} = {value:.4g}"
+
+
+def _choice(one: Found) -> Iterator[Figure]:
+    """The values of ρ that were tried with the chosen offset and noise, beside the chosen one."""
+    chosen = next(p for p in one["pilots"] if p["condition"] == one["judged"][0]["condition"])
+    rows = [
+        (_named(chosen, value), _scaled(beside))
+        for value, beside in _tried(chosen)
+        if beside is not None and value != chosen["value"]
+    ]
+    if not rows:
+        return
+    yield Figure(
+        f"choice-{one['steps']}",
+        "How surely the pilots chose",
+        f"Distance of the other values that were tried of {chosen['name']}, minus that of the chosen "
+        f"{_named(chosen, chosen['value'])}, on the pilots' seeds; 95 % intervals. One that reaches the "
+        "broken line can't be told from it.",
+        ("setting", "difference", "low", "high"),
+        tuple((name, *point) for name, point in rows),
+        scores_plots.differences(
+            rows, f"{DISTANCE}, minus the chosen one's", f"N = {one['steps']}: how surely the pilots chose"
+        ),
+    )
 
 
 def _start(condition: Found) -> str:
@@ -310,22 +408,22 @@ def _map(
 
 
 def _over_steps(found: Found) -> Iterator[Section]:
-    if len(found["steps"]) < 2:
-        return
-    shown = ("se2p", "baseline", "scaled", "se2p-noise", "ddim", "dpm-solver", "scaled-2n")
+    shown = ("se2p", "baseline", "scaled", "se2p-noise", "ddim", "dpm-solver")
     figures = []
     for kind, words in (("evaluations", "evaluations"), ("sequential", "sequential evaluations")):
-        series: dict[str, list[tuple[float, tuple[float, None, None]]]] = {}
+        curves: dict[str, dict[float, tuple[float, None, None]]] = {}
         for one in found["steps"]:
             for arm in one["judged"]:
-                if arm["name"] in shown:
-                    point = (float(arm[kind]), (1000 * arm["distance"], None, None))
-                    series.setdefault(SHORT[arm["name"]], []).append(point)
+                if (sampler := DOUBLED.get(arm["name"], arm["name"])) in shown:
+                    curve = curves.setdefault(SHORT[sampler], {})
+                    curve[float(arm[kind])] = (1000 * arm["distance"], None, None)
+        series = {name: sorted(curve.items()) for name, curve in curves.items()}
         figures.append(
             Figure(
                 f"cost-{kind}",
                 f"Quality against {words}",
-                f"Distance to the reference over the {words} of an image.",
+                f"Distance to the reference over the {words} of an image; the baselines with 2N steps are "
+                "points of the baselines' curves.",
                 ("arm", words, "distance"),
                 tuple((name, at, point[0]) for name, line in series.items() for at, point in line),
                 scores_plots.lines(series, xlabel=words, ylabel=DISTANCE, title=f"Distance over {words}"),
@@ -348,7 +446,9 @@ def _reading(found: Found) -> Section:
         [
             f"Pilot seeds choose and judge seeds report; none is in both. Every arm's parameter had "
             f"{asked['tries']} settings of {asked['pilot']} images. An arm is equivalent to SE2P where "
-            f"the whole interval lies within ± {share} of the plain baseline's distance at the same N.",
+            f"the whole interval lies within ± {share} of the plain baseline's distance at the same N. "
+            "Intervals are not corrected for the number of arms: of 20 that are no different from SE2P, one "
+            "is told apart by chance.",
             f"The closed form takes the reference as Gaussian, with {reference['numbers']} numbers an "
             f"image and a total variance of {number(reference['variance'])}{shrunk}.",
             "A distance in features is not a preference. What people prefer, a study says: make the "

@@ -32,7 +32,7 @@ class Pilot:
 
     @property
     def condition(self) -> Condition:
-        return _with(self.start, self.parameter, self.found.value)
+        return at(self.start, self.parameter, self.found.value)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Arm:
 
 def coarse(start: Condition, parameter: str, bounds: tuple[float, float]) -> list[Condition]:
     """The settings that a pilot tries first, whatever comes out."""
-    return [_with(start, parameter, value) for value in spread(bounds, COARSE)]
+    return [at(start, parameter, value) for value in spread(bounds, COARSE)]
 
 
 def pilot(
@@ -70,7 +70,7 @@ def pilot(
 ) -> Pilot:
     """Choose one parameter by the distance to the reference. tries: how many values may be tried."""
     found = search(
-        lambda value: distance(_with(start, parameter, value)),
+        lambda value: distance(at(start, parameter, value)),
         bounds,
         budget=tries,
         coarse=COARSE,
@@ -91,10 +91,10 @@ def arms(
     plain = Condition(sampler=Sampler.DDPM, steps=steps)
     own = {name: getattr(best, name) for name in ("gamma", "rho", "offset", "predictor_noise", "processors")}
     found = [
-        Arm("se2p", "SE2P at its best ρ", best, se2p),
+        Arm("se2p", "SE2P with the pilots' best ρ", best, se2p),
         Arm("paper", "SE2P with the paper's ρ = 1.35", Condition(sampler=Sampler.SE2P, steps=steps)),
         Arm("baseline", "the plain baseline", plain),
-        Arm("scaled", "the baseline, its noise scaled by the best η", scaled.condition, scaled),
+        Arm("scaled", "the baseline with its noise scaled by the best η", scaled.condition, scaled),
         Arm("se2p-noise", "SE2P's noise without the second processor", _noise_of(plain, own)),
         Arm("gamma-0", "SE2P with γ = 0", replace(best, gamma=0.0)),
         Arm(
@@ -109,11 +109,16 @@ def arms(
             Condition(sampler=Sampler.DIFFUSERS, steps=steps, scheduler="DPMSolverMultistepScheduler"),
         ),
         Arm("baseline-2n", "the plain baseline with 2N steps", replace(plain, steps=2 * steps)),
-        Arm("scaled-2n", "2N steps, the noise scaled by the best η", scaled_double.condition, scaled_double),
+        Arm(
+            "scaled-2n",
+            "2N steps with the best η",
+            scaled_double.condition,
+            scaled_double,
+        ),
     ]
     for condition in more:
         if condition.tone:
-            found.append(Arm("tone", "the plain baseline's pictures with SE2P's tone", condition))
+            found.append(Arm("tone", "the plain baseline with SE2P's tone", condition))
         else:
             found.append(
                 Arm("schedule", "the baseline with a noise scale of its own at each step", condition)
@@ -142,6 +147,7 @@ def _noise_of(plain: Condition, own: dict[str, Any]) -> Condition:
     return replace(plain, noise_scale="se2p", **own)
 
 
-def _with(condition: Condition, parameter: str, value: float) -> Condition:
+def at(condition: Condition, parameter: str, value: float) -> Condition:
+    """The condition with one parameter set."""
     changed: dict[str, Any] = {parameter: value}
     return replace(condition, **changed)

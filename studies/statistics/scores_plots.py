@@ -34,12 +34,12 @@ def differences(rows: Sequence[tuple[str, Point]], xlabel: str, title: str) -> s
     with styled():
         figure, axes = row_axes(max(len(rows[:MOST_ROWS]), 1))
         for y, (_, point) in enumerate(rows[:MOST_ROWS]):
-            axes.errorbar(point[0], y, xerr=_error(point), **marked(0))
+            axes.errorbar(point[0], y, xerr=_error(point), clip_on=False, **marked(0))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=_DASHED, zorder=0)
         name_rows(axes, [short(name) for name, _ in rows[:MOST_ROWS]])
         if (near := _near(point for _, point in rows[:MOST_ROWS])) is not None:
             axes.set_xscale("symlog", linthresh=near)
-            xlabel += f" (logarithmic beyond ± {near:.3g})"
+            xlabel += f"\n(logarithmic beyond ± {near:.3g})"  # one line is wider than the plot
         axes.set_xlabel(xlabel)
         return as_svg(figure, title)
 
@@ -98,6 +98,8 @@ def front(points: Sequence[tuple[str, float, Point]], *, xlabel: str, ylabel: st
             axes.errorbar(x, point[0], yerr=_error(point), label=short(name), **look)
         if (near := _near(point for _, _, point in points)) is not None:
             axes.set_yscale("symlog", linthresh=near)
+        if (near := _near((x, None, None) for _, x, _ in points)) is not None:
+            axes.set_xscale("symlog", linthresh=near)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         figure.legend(fontsize=6, loc="outside lower center", ncols=2)

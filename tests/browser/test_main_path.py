@@ -239,7 +239,7 @@ def test_a_model_is_tuned_and_the_best_setting_goes_to_an_experiment(running, re
     expect(page.locator("body")).to_contain_text("The tuning has begun")
     # The page follows the rounds without being loaded again, and shows the findings when they are there.
     expect(page.locator("#progress strong")).to_have_text("done", timeout=600_000)
-    expect(page.locator("body")).to_contain_text("At N = 4 SE2P is at its best with")
+    expect(page.locator("body")).to_contain_text("At N = 4 the pilots chose SE2P with")
     shot(page, "tuning")
 
     page.fill("[name=items]", "2")

@@ -144,9 +144,9 @@ def test_the_report_stands_alone_and_says_what_to_take(run):
     found, out, said = run
     page = (out / "report.html").read_text()
 
-    assert "At N = 2 SE2P is at its best with" in said
+    assert "At N = 2 the pilots chose SE2P with" in said
     assert "No person has judged" in page
-    assert len(re.findall("<svg", page)) == 2 * 2 + 2  # two at each N, and two of what evaluations buy
+    assert len(re.findall("<svg", page)) == 2 * 3 + 2  # three at each N, and two of what evaluations buy
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
     assert "python manage.py tune --model" in page
     text = (out / "report.md").read_text()
@@ -314,6 +314,100 @@ def test_the_words_follow_the_verdicts(run):
 
     assert "come nearer to the reference: DDIM." in first
     assert "Nothing at the same evaluations or fewer is shown to come nearer to the reference." in second
+
+
+def judged_as(found, name, verdict):
+    """The words of the first N, were this arm judged so."""
+    one = json.loads(json.dumps(found))
+    next(arm for arm in one["steps"][0]["judged"] if arm["name"] == name)["verdict"] = verdict
+    return tune_report.sections(one)[0].points[0]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        ("better", "the paper's ρ = 1.35 is nearer to the reference than with this choice: so few pilots"),
+        ("worse", "that is nearer to the reference than with the paper's ρ = 1.35."),
+        ("equivalent", "the paper's ρ = 1.35 is as near"),
+        ("undecided", "can't tell that from SE2P with the paper's ρ = 1.35."),
+    ],
+)
+def test_the_words_say_how_the_choice_does_beside_the_papers(run, verdict, says):
+    assert says in judged_as(run[0], "paper", verdict)
+
+
+def test_how_surely_the_pilots_chose_is_the_paired_difference_of_their_images(run, flowers):
+    found, out, _ = run
+    one = found["steps"][0]
+    tuner = tuner_of(flowers, out)
+    items = tuner.asked.items(asked.PILOT_SEEDS, 8)
+    near = tuner._near(tuner.gallery.images(Condition(sampler=Sampler.DDPM, steps=6),
+                                            tuner.asked.items(asked.REFERENCE_SEEDS, 8)))  # fmt: skip
+    chosen = one["judged"][0]["condition"]
+    pilot = next(p for p in one["pilots"] if p["parameter"] == "rho" and p["condition"] != chosen)
+    first = pilot["condition"] | {"rho": pilot["tried"][0][0]}
+    tried, best = (
+        tuner._features(tuner.gallery.images(Condition.from_json(each), items)) for each in (first, chosen)
+    )
+
+    by_hand = mmd2_difference(tried, best, near.features)
+
+    beside = pilot["beside_chosen"][0]
+    assert beside["difference"] == pytest.approx(by_hand.difference, rel=1e-6)
+    assert (beside["low"], beside["high"]) == pytest.approx((by_hand.low, by_hand.high), rel=1e-6)
+    of_scaled = next(p for p in one["pilots"] if p["name"] == "scaled baseline")
+    at_best = [value for value, _ in of_scaled["tried"]].index(of_scaled["value"])
+    assert of_scaled["beside_chosen"][at_best]["difference"] == 0
+
+
+def test_the_report_shows_every_setting_that_the_pilots_tried(run):
+    found, _, _ = run
+    one = json.loads(json.dumps(found))
+    for pilot in one["steps"][0]["pilots"]:
+        for beside in pilot["beside_chosen"]:
+            beside |= {"difference": 2.0, "low": 1.0, "high": 3.0}
+    pilots = one["steps"][0]["pilots"]
+    chosen = next(p for p in pilots if p["condition"] == one["steps"][0]["judged"][0]["condition"])
+    of_se2p = [p for p in pilots if p["parameter"] == "rho"]
+    others = sum(len(p["tried"]) for p in of_se2p) - 1
+    alike = next(p for p in of_se2p if p is not chosen)["beside_chosen"][0]
+
+    told = tune_report.sections(one)
+    alike["low"] = -1.0
+    untold = tune_report.sections(one)[0].points[0]
+
+    assert f"8 pilot images tell all of the {others} other settings" in told[0].points[0]
+    assert f"8 pilot images can't tell 1 of the {others} other settings" in untold
+    table = told[1].tables[-1]
+    assert len(table.rows) == sum(len(p["tried"]) for p in pilots)
+    assert [row[3] for row in table.rows].count("– (chosen)") == 3  # of SE2P one, of each baseline one
+    figure = next(f for f in told[1].figures if f.name == "choice-2")
+    assert len(figure.rows) == len(chosen["tried"]) - 1
+
+
+def test_what_an_earlier_version_found_is_still_shown(run):
+    one = json.loads(json.dumps(run[0]))
+    for pilot in one["steps"][0]["pilots"]:
+        del pilot["beside_chosen"]
+
+    words, section, *_ = tune_report.sections(one)
+
+    assert "pilot images" not in words.points[0]
+    assert [figure.name for figure in section.figures] == ["difference-2", "front-2"]
+
+
+def test_one_number_of_steps_has_its_costs_too(run):
+    found, _, _ = run
+    one = found | {"steps": found["steps"][:1]}
+
+    figure = next(s for s in tune_report.sections(one) if s.title == "What evaluations buy").figures[0]
+
+    arms = {arm["name"]: arm for arm in one["steps"][0]["judged"]}
+    plain = [(at, distance) for name, at, distance in figure.rows if name == "baseline"]
+    assert plain == [
+        (2, 1000 * arms["baseline"]["distance"]),
+        (4, 1000 * arms["baseline-2n"]["distance"]),
+    ]
 
 
 def test_several_offsets_are_shown_as_maps_predicted_and_measured(run):

@@ -343,7 +343,7 @@ def test_from_the_models_page_to_an_experiment_for_people(admin_client, model):
 
     page = admin_client.get(finished(row).get_absolute_url()).content.decode()
 
-    assert "At N = 4 SE2P is at its best with" in page
+    assert "At N = 4 the pilots chose SE2P with" in page
     assert "DPM-Solver++(2M)" in page
     report = admin_client.get(reverse("admin:generation_tuning_report", args=[row.pk]))
     assert b"<svg" in report.content

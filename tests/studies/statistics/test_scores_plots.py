@@ -53,6 +53,24 @@ def test_each_cell_of_a_map_has_its_number_and_the_told_ones_a_star():
     assert {"+0.10", "+0.20*", "-0.10"} <= set(texts(DRAWN["sweep_map"]()))
 
 
+def test_far_values_are_on_a_scale_that_says_so_on_a_line_of_its_own():
+    rows = [("near", (0.1, 0.0, 0.2)), ("nearer", (0.05, 0.0, 0.1)), ("far", (90.0, 80.0, 99.0))]
+
+    found = texts(plots.differences(rows, "difference", "t"))
+
+    assert {"difference", "(logarithmic beyond ± 0.1)"} <= set(found)
+
+
+def test_drifts_of_very_different_size_are_told_apart():
+    points = [("near", 0.01, (1.0, None, None)), ("nearer", 0.004, (1.1, None, None)),
+              ("far", 0.9, (1.2, None, None))]  # fmt: skip
+
+    svg = plots.front(points, xlabel="drift", ylabel="distance", title="t")
+
+    ticks = [text for text in texts(svg) if text]
+    assert not {"0.2", "0.4", "0.6", "0.8"} & set(ticks)
+
+
 def test_lines_are_told_apart_by_name():
     assert {"se2p", "naive", "seeds", "steps N"} <= set(texts(DRAWN["lines"]()))
 
