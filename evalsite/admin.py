@@ -167,6 +167,9 @@ class TuningAdmin(DeletedByWorkers, CheckedAgain):
             return redirect(row.get_absolute_url())
         try:
             plan = tunings.recommended(row, one, int(items))
+            if (there := planning.already_made(plan)) is not None:
+                messages.info(request, "This experiment is made already, with the same images: here it is.")
+                return redirect(there.get_absolute_url())
             made = planning.make(plan, cast(User, request.user))
         except NotAllowed as error:
             messages.error(request, str(error))

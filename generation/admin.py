@@ -363,7 +363,9 @@ def _newest(experiment: Experiment) -> list[Pair]:
     if last is None:
         return []
     pairs = Pair.objects.filter(item__in=claims.chunk_items(last), steps=last.steps)
-    return list(pairs.select_related("item__model", "baseline", "treatment__condition").order_by("-id")[:6])
+    return list(
+        pairs.select_related("item__model", "baseline__condition", "treatment__condition").order_by("-id")[:6]
+    )
 
 
 admin.site.register(Pair, PairAdmin)

@@ -182,7 +182,7 @@ class PairAdmin(ModelAdmin):
     ]
     list_display_links = ["item_words"]
     list_filter = [OfExperiment, AtSteps, OfTreatment, ByScore, BetweenScores, Flagged, Excluded]
-    list_select_related = ["experiment", "item__model", "baseline", "treatment__condition"]
+    list_select_related = ["experiment", "item__model", "baseline__condition", "treatment__condition"]
     list_per_page = 25
     list_filter_submit = True
     show_full_result_count = False

@@ -159,6 +159,26 @@ def free_name(wish: str, of: type[Experiment] | type[Tuning] = Experiment, numbe
     return next(free for free in (wish, *more) if free not in taken)
 
 
+def already_made(plan: Plan) -> Experiment | None:
+    """The first experiment that draws the very images of a plan by the same recipes, if there is one."""
+    wanted = {
+        (part.model.pk, draw.seed, draw.subject.label, draw.subject.prompt, draw.subject.negative_prompt)
+        for part in plan.parts
+        for draw in part.draws
+    }
+    alike = Experiment.that_stand_alone().filter(
+        steps=list(plan.steps), guidance=plan.guidance, items__seed=min(draw[1] for draw in wanted)
+    )
+    for experiment in alike.order_by("pk").distinct():
+        recipes = [Recipe.from_json(each.recipe) for each in experiment.conditions.order_by("position")]
+        if recipes != list(plan.recipes) or experiment.items.count() != len(wanted):
+            continue
+        items = experiment.items.values_list("model", "seed", "label", "prompt", "negative_prompt")
+        if set(items) == wanted:
+            return experiment
+    return None
+
+
 def make(plan: Plan, owner: User | None = None, *, tuning: Tuning | None = None) -> Experiment:
     """Write an experiment with its whole plan, in one transaction. It starts running at once.
 

@@ -354,6 +354,12 @@ def test_from_the_models_page_to_an_experiment_for_people(admin_client, model):
     admin_client.post(reverse("admin:generation_tuning_experiment", args=[row.pk]), wanted)
 
     made = Experiment.that_stand_alone().get()
+    again = admin_client.post(
+        reverse("admin:generation_tuning_experiment", args=[row.pk]), wanted, follow=True
+    )
+    assert again.redirect_chain[-1][0] == made.get_absolute_url()  # a second press, in another tab
+    assert "is made already" in again.content.decode()
+    assert Experiment.that_stand_alone().count() == 1
     one = row.found["steps"][1]
     se2p, control, toned = made.conditions.order_by("position")
     assert toned.name.startswith("ddpm-tone")
@@ -363,7 +369,12 @@ def test_from_the_models_page_to_an_experiment_for_people(admin_client, model):
     drawn()
     assert Pair.objects.filter(experiment=made, steps=4).count() == 3 * 2
     assert set(made.items.values_list("seed", flat=True)) == {3_000_000, 3_000_001}
-    assert f"compose/?experiment={made.pk}" in admin_client.get(made.get_absolute_url()).content.decode()
+    page = admin_client.get(made.get_absolute_url()).content.decode()
+    assert f"compose/?experiment={made.pk}" in page
+    assert f"4 steps: se2p, {toned.name}<" in page  # the first of a pair is no baseline here
+    pair = Pair.objects.filter(experiment=made).first()
+    page = admin_client.get(reverse("admin:generation_pair_change", args=[pair.pk])).content.decode()
+    assert "<figcaption>se2p</figcaption>" in page
 
 
 def now(client, row) -> str:

@@ -106,3 +106,25 @@ def test_recipes_come_back_as_they_were_given():
         ("baseline", recipes[0]),
         ("se2p", recipes[1]),
     ]
+
+
+def test_the_same_images_are_found_whatever_the_experiments_name():
+    made = planning.make(plan())
+
+    assert planning.already_made(plan(name="another name")) == made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": range(4)},
+        {"seeds": range(1, 4)},
+        {"subjects": [planning.Subject(label=0)]},
+        {"steps": [10]},
+        {"recipes": [planning.BASELINE, Recipe(sampler=Sampler.SE2P, rho=0.5)]},
+    ],
+)
+def test_other_images_are_not_made_already(changes):
+    planning.make(plan())
+
+    assert planning.already_made(plan(**changes)) is None
