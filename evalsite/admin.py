@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import display
 
 from evalsite import tunings
+from evalsite.asked import Asked
 from evalsite.tuning_form import TuningForm
 from generation import costs, planning, progress, removal, tasks
 from generation.admin import COLOURS, CheckedAgain
@@ -245,16 +246,22 @@ def _now(row: Tuning) -> dict[str, Any]:
     stand = progress.of_all(rounds)
     drawn, planned = (sum(getattr(stand[e.pk], name) for e in rounds) for name in ("made", "images"))
     failed = Chunk.objects.filter(experiment__tuning=row, failed=True).order_by("-pk")
+    asked, rate = Asked(**row.asked), planning.measured_rate(row.model)
+    running = row.state == Tuning.State.RUNNING
+    # Searches end sooner or later than was foreseen: by the rounds alone it would be done after each of them.
+    total = max(asked.images, planned) if running else planned
     return {
         "tuning": row,
         "colour": COLOURS[row.state],
         "drawn": drawn,
         "planned": planned,
-        "percent": 100 * drawn // planned if planned else 0,
+        "total": total,
+        "left": costs.words(asked.evaluations * (1 - drawn / total) / rate) if running and rate else "",
+        "percent": 100 * drawn // total if total else 0,
         "rounds": [{"experiment": each, "progress": stand[each.pk]} for each in rounds],
         "failed": failed.count(),
         "why": row.error or (failed[0].error if failed else ""),
-        "searching": row.state == Tuning.State.RUNNING and drawn == planned,
+        "searching": running and drawn == planned,
     }
 
 

@@ -22,7 +22,7 @@ from evalsite.tone import fit
 from generation import tuning
 from generation.conditions import Condition, PredictorNoise, Sampler
 from generation.engine.forecast import ETA, RHO, Data, Forecast, predict
-from generation.engine.spectrum import measure
+from generation.engine.spectrum import MOST_IMAGES, measure
 from generation.engine.step import grid_of
 from generation.scoring import attributes, registry
 from generation.scoring.weights import Weights
@@ -107,7 +107,7 @@ class Tuner:
             raise WrongReference(f"{many(len(images), 'image')} as the reference; give {least:g} or more")
         if all(np.array_equal(image, images[0]) for image in images):
             raise WrongReference("all images of the reference are the same; give different ones")
-        inner = self._space(images)
+        inner = self._space(images[:MOST_IMAGES])
         if inner.shape[1:] != torch.Size(self.model.shape):
             raise WrongReference(
                 f"images of {_size(images[0])} become {tuple(inner.shape[1:])} where the model samples "
@@ -322,8 +322,13 @@ def _pilot(pilot: tuning.Pilot, data: Data) -> dict[str, Any]:
 
 
 def _brightness(images: Sequence[np.ndarray]) -> float:
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).double() / 255
-    return float(attributes.brightness(pixels).mean())
+    total = 0.0
+    for start in range(0, len(images), SPACE_BATCH):  # all of them in float64 would fill the memory
+        batch = np.stack(images[start : start + SPACE_BATCH])
+        total += float(
+            attributes.brightness(torch.from_numpy(batch).permute(0, 3, 1, 2).double() / 255).sum()
+        )
+    return total / len(images)
 
 
 def _size(image: np.ndarray) -> str:

@@ -239,6 +239,24 @@ def test_a_reference_that_does_not_fit_is_refused_before_anything_is_drawn(flowe
     assert not (tmp_path / "out").exists()
 
 
+def test_pictures_are_taken_few_at_a_time_and_no_more_than_the_spectrum_needs(flowers, tmp_path, monkeypatch):
+    tuner = tuner_of(flowers, tmp_path)
+    rng = np.random.default_rng(0)
+    pictures = list(rng.integers(0, 256, (40, 8, 8, 3), np.uint8))
+    bright, inner = [], []
+    brightness, space = tune.attributes.brightness, tuner.model.space
+    monkeypatch.setattr(tune, "MOST_IMAGES", 24)
+    monkeypatch.setattr(tune.attributes, "brightness", lambda x: (bright.append(len(x)), brightness(x))[1])
+    monkeypatch.setattr(tuner.model, "space", lambda x: (inner.append(len(x)), space(x))[1])
+
+    near = tuner._near(pictures)
+
+    assert (bright, inner) == ([16, 16, 8], [16, 8])
+    luma = np.stack(pictures) @ [0.299, 0.587, 0.114] / 255
+    assert near.brightness == pytest.approx(luma.mean(), rel=1e-9)
+    assert near.images == 40
+
+
 def test_two_runs_in_one_folder_do_not_end_each_other(flowers, tmp_path):
     out = tmp_path / "out"
     with alone_in(out), pytest.raises(CommandError, match="out: another process is filling it"):

@@ -192,6 +192,21 @@ def test_a_lost_picture_is_told(model):
     assert "No such file" in row.error
 
 
+def test_the_page_says_how_much_is_left_of_the_whole(admin_client, model):
+    row = begun(model)
+    tunings.advance(row.pk)
+
+    before = now(admin_client, row)
+    drawn()
+    after = now(admin_client, row)
+
+    total = asked.Asked(**row.asked).images
+    assert f"0 of 8 images of 1 round drawn, about {total:,} in all; what comes out" in before
+    assert f"8 of 8 images of 1 round drawn, about {total:,} in all, about" in after
+    assert "left on one worker" in after
+    assert f'value="{100 * 8 // total}"' in after
+
+
 def test_the_watch_tells_a_worker_once(model, monkeypatch):
     row = begun(model)
     told = []
