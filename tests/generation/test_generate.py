@@ -405,10 +405,10 @@ def test_a_command_line_that_cannot_be_read_exits_with_2(plain, out, args):
 
 
 def test_what_does_not_fit_on_the_disk_is_one_line(plain, out, capsys, monkeypatch):
-    def full(self, name, data):
-        raise OSError(28, "No space left on device", str(self.path / name))
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(Folder, "_write", full)
+    monkeypatch.setattr("generation.engine.folder.write_whole", full)
 
     assert "No space left on device" in refused(capsys, *arguments(plain, out))
     assert not out.exists()
