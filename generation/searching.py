@@ -55,7 +55,7 @@ def search(
 
     grid = spread(bounds, coarse)
     best = min(range(coarse), key=lambda i: ask(grid[i]))
-    if (left := budget - coarse) > 0:
+    if (left := budget - coarse) > 1:  # Brent's method asks for two values at least
         optimize.minimize_scalar(
             ask,
             bounds=(grid[max(best - 1, 0)], grid[min(best + 1, coarse - 1)]),

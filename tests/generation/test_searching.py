@@ -16,18 +16,19 @@ def test_the_deepest_of_several_dips_is_found():
     assert found.value == pytest.approx(6, abs=2e-3)
 
 
-def test_it_asks_no_more_often_than_it_may_and_never_twice():
+@pytest.mark.parametrize("budget", [5, 6, 7, 8, 12])
+def test_it_asks_no_more_often_than_it_may_and_never_twice(budget):
     asked = []
 
     def objective(x):
         asked.append(x)
         return (x - 3.3) ** 2
 
-    found = search(objective, (0, 8), budget=12, coarse=5)
+    found = search(objective, (0, 8), budget=budget, coarse=5)
 
-    assert len(asked) == len(set(asked)) <= 12
+    assert len(asked) == len(set(asked)) <= budget
     assert list(found.tried) == [(x, (x - 3.3) ** 2) for x in asked]
-    assert found.value == pytest.approx(3.3, abs=0.05)
+    assert found.value == pytest.approx(3.3, abs=0.05 if budget == 12 else 1)
 
 
 def test_the_last_bits_of_an_objective_change_nothing_that_is_asked():
