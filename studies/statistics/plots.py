@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -39,6 +40,10 @@ _STYLE: dict[Any, Any] = {
 }
 _drawing = threading.RLock()
 LONGEST_LABEL = 28
+LONGEST_LINE = 54  # characters of an axis's name that fit the column's width
+TALLEST_LINE = 34  # and the height of a figure that isn't made of rows
+_BESIDE = 22  # characters of names that fit a legend of two columns
+_LEGEND_ROW = 0.14  # inches
 MOST_ROWS = 60
 
 
@@ -81,7 +86,7 @@ def preferences(found: Mapping[str, Any], labels: Mapping[str, str] | None = Non
         name_rows(axes, names)
         axes.set_xlim(0, 1)
         what = kinds[0] if len(kinds) == 1 else "the treatment"
-        axes.set_xlabel(f"share preferring {short(what)} (½: neither)")
+        name_values(axes, f"share preferring {short(what)} (½: neither)")
         return as_svg(figure, "Preference for each treatment over the baseline, with 95 % intervals")
 
 
@@ -138,7 +143,7 @@ def side_bias(rows: Sequence[tuple[str, float, float]]) -> str:
             axes.errorbar(delta, y, xerr=1.96 * error, **marked(0))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
         name_rows(axes, [short(name) for name, *_ in rows[:MOST_ROWS]])
-        axes.set_xlabel("side bias δ, log odds (above 0: to the left)")
+        name_values(axes, "side bias δ, log odds (above 0: to the left)")
         return as_svg(figure, "Side bias with 95 % intervals")
 
 
@@ -199,7 +204,7 @@ def _points(
             axes.errorbar(value[i], y, xerr=[[below[i]], [above[i]]], **marked(int(i)))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=(0, (4, 3)), zorder=0)
         name_rows(axes, [short(names[i]) for i in order])
-        axes.set_xlabel(xlabel)
+        name_values(axes, xlabel)
         return as_svg(figure, title)
 
 
@@ -216,6 +221,19 @@ def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
+
+
+def name_values(axes: Axes, label: str) -> None:
+    """The name of the axis below rows. It ends where the axis does and may begin below the rows' names."""
+    axes.set_xlabel(fill(label, LONGEST_LINE), loc="right")
+
+
+def name_below(figure: Figure, names: Sequence[str]) -> None:
+    """A legend below all axes, by which the figure grows; names: those in it."""
+    columns = 1 if max(map(len, names)) > _BESIDE else 2
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + _LEGEND_ROW * -(-len(names) // columns))
+    figure.legend(fontsize=6, loc="outside lower center", ncols=columns)
 
 
 def as_svg(figure: Figure, title: str) -> str:

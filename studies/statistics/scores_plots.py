@@ -1,20 +1,27 @@
 """Figures of automatic scores: differences, lines over steps or cost, and a parameter over steps as a map."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import floor, log10
+from math import ceil, floor, log10
+from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from studies.statistics.plots import (
     COLOURS,
+    LONGEST_LINE,
     MOST_ROWS,
+    TALLEST_LINE,
     WIDTH,
     as_svg,
     marked,
+    name_below,
     name_rows,
+    name_values,
     row_axes,
     short,
     styled,
@@ -22,6 +29,10 @@ from studies.statistics.plots import (
 
 FAR = 15  # times the typical size: farther values would press all others into one place
 _CLOSE = 1.3  # ticks nearer than this factor share a name
+_TICKS = 3  # on each side of 0, where a scale is logarithmic
+_WIDEST = 2  # power of ten of a map's numbers that are written as they are
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_FEWEST_ROWS = 4  # by whose height a map is as high as the name of its colours is long
 _DASHED = (0, (4, 3))
 
 
@@ -31,17 +42,39 @@ Point = tuple[float, float | None, float | None]
 
 def differences(rows: Sequence[tuple[str, Point]], xlabel: str, title: str) -> str:
     """One line a comparison, with the line of no difference at 0."""
+    shown = rows[:MOST_ROWS]
+    near = _near(point for _, point in shown)
     with styled():
-        figure, axes = row_axes(max(len(rows[:MOST_ROWS]), 1))
-        for y, (_, point) in enumerate(rows[:MOST_ROWS]):
-            axes.errorbar(point[0], y, xerr=_error(point), clip_on=False, **marked(0))
+        figure, axes = row_axes(max(len(shown), 1))
+        if near is not None:
+            axes.set_xscale("symlog", linthresh=near)  # first, so that the margins are those of this scale
+        for y, (_, point) in enumerate(shown):
+            axes.errorbar(point[0], y, xerr=_error(point), **marked(0))
         axes.axvline(0.0, color="0.4", linewidth=0.6, linestyle=_DASHED, zorder=0)
-        name_rows(axes, [short(name) for name, _ in rows[:MOST_ROWS]])
-        if (near := _near(point for _, point in rows[:MOST_ROWS])) is not None:
-            axes.set_xscale("symlog", linthresh=near)
-            xlabel += f"\n(logarithmic beyond ± {near:.3g})"  # one line is wider than the plot
-        axes.set_xlabel(xlabel)
+        name_rows(axes, [short(name) for name, _ in shown])
+        if near is not None:
+            _number_far(axes.xaxis, near)
+            xlabel += f" (logarithmic beyond ±\N{THIN SPACE}{near:.3g})"
+        name_values(axes, xlabel)
         return as_svg(figure, title)
+
+
+def _number_far(axis: Axis, near: float) -> None:
+    """Numbers along a scale that is logarithmic beyond ± near."""
+    axis.set_ticks(_ticks(near, *axis.get_view_interval()))
+    axis.set_major_formatter(FuncFormatter(_number))
+
+
+def _ticks(near: float, low: float, high: float) -> list[float]:
+    """0 and powers of ten, three a side at most, of a scale that is logarithmic beyond ± near."""
+    ends = [ceil(log10(near)), floor(log10(max(-low, high)))]
+    powers = range(ends[0], ends[1] + 1, max(1, ceil((ends[1] + 1 - ends[0]) / _TICKS)))
+    sizes = [10.0**power for power in powers]
+    return [tick for tick in (*(-size for size in sizes), 0.0, *sizes) if low <= tick <= high]
+
+
+def _number(tick: float, place: int | None = None) -> str:
+    return f"{tick:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _near(points: Iterable[Point]) -> float | None:
@@ -65,7 +98,7 @@ def lines(
     zero: draws the line of no difference. yardstick: the name of a dashed line with its band, and its points.
     """
     with styled():
-        figure = Figure((WIDTH, 2.4), layout="constrained")
+        figure = Figure((WIDTH, 2.2), layout="constrained")
         axes = figure.add_subplot()
         for which, (name, points) in enumerate(series.items()):
             x = np.array([at for at, _ in points]) * _aside(which, len(series))
@@ -81,28 +114,32 @@ def lines(
         ticks = sorted({at for points in series.values() for at, _ in points})
         axes.set_xticks(ticks, _tick_names(ticks))
         axes.minorticks_off()
-        axes.set_xlabel(xlabel)
-        axes.set_ylabel(ylabel)
+        axes.set_xlabel(fill(xlabel, LONGEST_LINE))
+        axes.set_ylabel(fill(ylabel, TALLEST_LINE))
         if len(series) > 1 or yardstick is not None:
-            figure.legend(fontsize=6, loc="outside lower center", ncols=2)
+            name_below(figure, [short(name) for name in (*series, *(yardstick or ())[:1])])
         return as_svg(figure, title)
 
 
 def front(points: Sequence[tuple[str, float, Point]], *, xlabel: str, ylabel: str, title: str) -> str:
     """One mark a thing: (name, x, y with its interval). What lies to the left and low is the front."""
     with styled():
-        figure = Figure((WIDTH, 3.0), layout="constrained")
+        figure = Figure((WIDTH, 2.4), layout="constrained")
         axes = figure.add_subplot()
+        if (near_x := _near((x, None, None) for _, x, _ in points)) is not None:
+            axes.set_xscale("symlog", linthresh=near_x)
+        if (near_y := _near(point for _, _, point in points)) is not None:
+            axes.set_yscale("symlog", linthresh=near_y)
         for which, (name, x, point) in enumerate(points):
             look = marked(which) | {"markerfacecolor": "none"} if which >= len(COLOURS) else marked(which)
             axes.errorbar(x, point[0], yerr=_error(point), label=short(name), **look)
-        if (near := _near(point for _, _, point in points)) is not None:
-            axes.set_yscale("symlog", linthresh=near)
-        if (near := _near((x, None, None) for _, x, _ in points)) is not None:
-            axes.set_xscale("symlog", linthresh=near)
-        axes.set_xlabel(xlabel)
-        axes.set_ylabel(ylabel)
-        figure.legend(fontsize=6, loc="outside lower center", ncols=2)
+        if near_x is not None:
+            _number_far(axes.xaxis, near_x)
+        if near_y is not None:
+            _number_far(axes.yaxis, near_y)
+        axes.set_xlabel(fill(xlabel, LONGEST_LINE))
+        axes.set_ylabel(fill(ylabel, TALLEST_LINE))
+        name_below(figure, [short(name) for name, *_ in points])
         return as_svg(figure, title)
 
 
@@ -125,18 +162,22 @@ def sweep_map(
     framed. told: cells that differ from the baseline, their numbers with a star.
     """
     with styled():
-        figure = Figure((WIDTH, 0.8 + 0.28 * len(values)), layout="constrained")
+        rows = max(len(values), _FEWEST_ROWS)
+        figure = Figure((WIDTH, 0.8 + 0.28 * rows), layout="constrained")
         axes = figure.add_subplot()
         grid = np.full((len(values), len(steps)), np.nan)
-        for (row, column), value in cells.items():
-            grid[row, column] = value
+        for place, value in cells.items():
+            grid[place] = value
+        power = _power(grid)
+        if not -_WIDEST <= power <= _WIDEST:  # its numbers would not fit their cells
+            grid /= 10.0**power
+            unit, power = f"{unit}, in 10{str(power).translate(_SUPERSCRIPT)}", _power(grid)
         # Its lightness rises all along, so that it can be read in grey.
         image = axes.imshow(grid, cmap="cividis", aspect="auto")
-        # Two digits of the largest, and as many places in all cells.
-        largest = float(np.nanmax(np.abs(grid)))
-        places = max(0, 1 - floor(log10(largest))) if largest else 0
+        places = max(0, 1 - power)  # two digits of the largest, and as many places in all cells
         middle = (float(np.nanmin(grid)) + float(np.nanmax(grid))) / 2
-        for (row, column), value in cells.items():
+        for row, column in cells:
+            value = float(grid[row, column])
             axes.text(
                 column,
                 row,
@@ -161,8 +202,14 @@ def sweep_map(
         axes.set_ylabel(parameter)
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.outline.set_visible(False)
-        bar.set_label(unit)
+        bar.set_label(fill(unit, 6 * rows))
         return as_svg(figure, title)
+
+
+def _power(grid: np.ndarray) -> int:
+    """The power of ten of the largest value; 0 where all are 0."""
+    largest = float(np.nanmax(np.abs(grid)))
+    return floor(log10(largest)) if largest else 0
 
 
 def _draw_yardstick(axes: Axes, name: str, points: Sequence[tuple[float, Point]]) -> None:
