@@ -1,8 +1,10 @@
 import csv
 import io
 import json
+import os
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from PIL import Image
 from generation.engine import png
 from generation.engine.folder import Folder
 from generation.management.commands import score as command
-from generation.scoring import names, registry
+from generation.scoring import files, names, registry
 
 from .scoring import weight_files
 
@@ -201,6 +203,7 @@ def test_a_reference_that_is_not_there_is_refused(folder, tmp_path, capsys):
     line = refused(capsys, folder, "--reference", tmp_path / "empty")
 
     assert "empty lacks cat.png (2 of 2 pictures have no reference)" in line
+    assert "nowhere: no such folder." in refused(capsys, folder, "--reference", tmp_path / "nowhere")
 
 
 def test_a_reference_of_another_size_is_refused(folder, tmp_path, capsys):
@@ -211,7 +214,9 @@ def test_a_reference_of_another_size_is_refused(folder, tmp_path, capsys):
 
     line = refused(capsys, folder, "--reference", references)
 
-    assert "cat.png is 120×100 and its reference 120×50: make the sizes equal." in line
+    assert "2 of 2 pictures can't be scored." in line
+    for name in ("cat.png", "cup.png"):
+        assert f"{name} is 120×100 and its reference 120×50: make the sizes equal." in line
 
 
 def test_weights_of_ones_own_are_used(folder, tmp_path):
@@ -290,6 +295,79 @@ def test_a_file_that_is_cut_off_is_refused_by_name_and_the_old_scores_stay(folde
     assert "cup.png: cannot be read" in refused(capsys, folder)
     assert rows(folder) == before
     assert not list(folder.glob(".*"))
+
+
+def test_all_files_that_cannot_be_read_are_named_before_any_is_scored(folder, capsys, monkeypatch):
+    monkeypatch.setattr(registry, "image_scores", lambda *_, **__: pytest.fail("it scored"))
+    whole = (folder / "cup.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").touch()
+    (folder / "gone.png").symlink_to("nowhere.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / os.fsdecode(b"name\xff.png")).write_bytes(whole)
+
+    line = refused(capsys, folder)
+
+    assert "5 of 7 pictures can't be scored." in line
+    for said in (
+        "cut.png: cannot be read (image file is truncated)",
+        "empty.png: is no picture",
+        "gone.png: is not there",
+        "loop.png: cannot be read (Too many levels of symbolic links)",
+        "name\\udcff.png': its name is not UTF-8",
+    ):
+        assert said in line
+
+
+def test_of_many_bad_files_the_first_are_named(folder, capsys, monkeypatch):
+    monkeypatch.setattr(files, "MOST_NAMED", 2)
+    for name in "abcd":
+        (folder / f"{name}.png").touch()
+
+    line = refused(capsys, folder)
+
+    assert "4 of 6 pictures" in line
+    assert "b.png" in line
+    assert "c.png" not in line
+    assert line.endswith("And 2 more.")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
+def test_a_damaged_file_of_any_kind_is_named(tmp_path, kind):
+    """What Pillow's readers raise for damage differs from place to place."""
+    path = tmp_path / f"picture.{kind.lower()}"
+    Image.fromarray(CAT[:20, :20]).save(path, kind)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        path.write_bytes(whole[:place] + b"\xff\x00\x13" + whole[place + 3 :])
+        with suppress(files.BadPicture):
+            files.decode(path)
+
+
+def test_several_pictures_in_one_file_are_refused(folder, capsys):
+    first, second = Image.fromarray(CAT), Image.fromarray(CUP)
+    first.save(folder / "moving.webp", save_all=True, append_images=[second])
+    first.save(folder / "pages.tif", save_all=True, append_images=[second])
+
+    line = refused(capsys, folder)
+
+    assert "moving.webp: holds 2 pictures; keep one." in line
+    assert "pages.tif: holds 2 pictures; keep one." in line
+
+
+def test_floating_point_numbers_are_refused(folder, capsys):
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(folder / "float.tif")
+
+    assert "float.tif: holds floating-point numbers" in refused(capsys, folder)
+
+
+def test_names_of_any_letters_are_kept(folder):
+    (folder / "cat.png").rename(folder / "кот, 猫 é.png")
+
+    score(folder, "--metrics", "brightness")
+
+    assert {row[0] for row in rows(folder)[1:]} == {"cup.png", "кот, 猫 é.png"}
 
 
 def test_a_file_that_is_no_picture_is_refused_by_name(folder, capsys):

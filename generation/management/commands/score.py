@@ -59,9 +59,9 @@ class Failures:
 
 class Command(BaseCommand):
     help = (
-        f"Score a folder of pictures into its {RESULT}. Grey, 16-bit and transparent pictures are brought to "
-        "8-bit RGB (on white); a file that can't be read is refused by name; a metric that fails is left "
-        "out, and said. Needs no database."
+        f"Score a folder of pictures into its {RESULT}; an older one is replaced. Grey, 16-bit and "
+        "transparent pictures are brought to 8-bit RGB (on white). Where files can't be read, they are "
+        "named and nothing is scored; a metric that fails is left out, and said. Needs no database."
     )
     requires_system_checks = []
 
@@ -109,6 +109,7 @@ class Command(BaseCommand):
         references = _references(items, options["reference"])
         weights = Weights(settings.WEIGHTS, dict(options["weights"]), options["clip"] or settings.CLIP)
         asked = _metrics(options["metrics"], _kinds(items, bool(references)), weights)
+        _check_pictures(items, references)
         failures = Failures()
         part = folder / f".{RESULT}.part"
         try:
@@ -166,12 +167,31 @@ def _references(items: Sequence[Item], folder: str | None) -> dict[Path, Path]:
     """The reference of each picture. Raises BadFolder where one has none."""
     if not folder:
         return {}
+    if not Path(folder).is_dir():
+        raise BadFolder(f"{folder}: no such folder.")
     found = {path: Path(folder) / path.name for item in items for path in item.files.values()}
     if lacking := [path.name for path in found.values() if not path.is_file()]:
         raise BadFolder(
             f"{folder} lacks {lacking[0]} ({len(lacking)} of {len(found)} pictures have no reference)."
         )
     return found
+
+
+def _check_pictures(items: Sequence[Item], references: Mapping[Path, Path]) -> None:
+    """All files can be scored, known before hours of work. Raises BadPicture that names those that can't."""
+    from generation.scoring.files import BadPicture, listed, sizes
+
+    paths = [path for item in items for path in item.files.values()]
+    every = [*paths, *(references[path] for path in paths if references)]
+    size = dict(zip(every, sizes(every), strict=True))
+    faults = [
+        f"{path} is {'×'.join(map(str, size[path]))} and its reference "
+        f"{'×'.join(map(str, size[other]))}: make the sizes equal."
+        for path, other in references.items()
+        if size[path] != size[other]
+    ]
+    if faults:
+        raise BadPicture(listed(faults, len(paths)))
 
 
 def _kinds(items: Sequence[Item], reference: bool) -> set[names.Kind]:
@@ -242,7 +262,7 @@ def _rows(
 ) -> Iterator[tuple[str, str, str, float]]:
     """The rows of the result, item after item. Raises BadPicture."""
     from generation.scoring import registry
-    from generation.scoring.files import BadPicture, decoded_ahead
+    from generation.scoring.files import decoded_ahead
 
     def of_images(pictures: Sequence[np.ndarray], metric: str) -> dict[str, list[float]]:
         return registry.image_scores(pictures, [metric], device=device, weights=weights)
@@ -271,11 +291,6 @@ def _rows(
     pixels_of = decoded_ahead(paths)
     for block, files in _with_progress(blocks, paths):
         pixels = dict(zip(files, next(pixels_of), strict=True))
-        for path, reference in ((p, references.get(p)) for item in block for p in item.files.values()):
-            if reference and (a := pixels[path].shape) != (b := pixels[reference].shape):
-                raise BadPicture(
-                    f"{path} is {a[1]}×{a[0]} and its reference {b[1]}×{b[0]}: make the sizes equal."
-                )
         sides = [(item, side) for item in block for side in item.files]
         pictures = [pixels[item.files[side]] for item, side in sides]
         twos = [(pixels[i.files[s]], pixels[references[i.files[s]]]) for i, s in sides] if references else []
