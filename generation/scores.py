@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
@@ -60,9 +61,10 @@ def of_chunk(chunk: Chunk, metrics: Sequence[str]) -> Scored:
             there = _there(metric, digest, rows)
             open_rows = [row for row in rows if row.pk not in there]
             taken = _taken_over(metric, digest, [row for row in open_rows if isinstance(row, Image)])
-            computed = _compute(metric, [r for r in open_rows if r.pk not in taken], pixels, images)(
-                weights, device
-            )
+            failures: list[Unavailable] = []
+            computed = _compute(
+                metric, [r for r in open_rows if r.pk not in taken], pixels, images, failures
+            )(weights, device)
         except SoftTimeLimitExceeded:
             raise
         except Unreadable:
@@ -72,10 +74,15 @@ def of_chunk(chunk: Chunk, metrics: Sequence[str]) -> Scored:
                 log.exception("%s fails on chunk %s.", name, chunk.pk)
             unscored[name] = " ".join(str(error).split())[:1000] or type(error).__name__
         else:
+            finite = {key: value for key, value in computed.items() if isfinite(value)}
+            if len(finite) < len(computed):
+                failures.append(Unavailable(registry.NO_VALUE.format(name)))
+            if failures:
+                unscored[name] = str(failures[0])
             of = "pair" if metric.kind == "pair" else "image"
             scores += [
                 Score(metric=name, version=metric.version, weights=digest, value=value, **{f"{of}_id": key})
-                for key, value in {**taken, **computed}.items()
+                for key, value in {**taken, **finite}.items()
             ]
     return Scored(scores, unscored)
 
@@ -152,16 +159,30 @@ def _taken_over(metric: Metric, digest: str, images: Sequence[Image]) -> dict[in
 
 
 def _compute(
-    metric: Metric, rows: Sequence[Image | Pair], pixels: _Pixels, images: Sequence[Image]
+    metric: Metric,
+    rows: Sequence[Image | Pair],
+    pixels: _Pixels,
+    images: Sequence[Image],
+    failures: list[Unavailable],
 ) -> Callable[[Weights, str | None], Values]:
-    """What computes a metric for these rows."""
+    """What computes a metric for these rows; failures: gets why some of them have no value."""
     from generation.scoring import registry
 
     def of_images(weights: Weights, device: str | None) -> Values:
-        found = registry.image_scores(
-            [pixels[row.pk] for row in rows], [metric.name], device=device, weights=weights
-        )
-        return dict(zip((row.pk for row in rows), found[metric.name], strict=True))
+        by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for row in rows:
+            by_size[pixels[row.pk].shape].append(row.pk)
+        found: dict[int, float] = {}
+        for keys in by_size.values():
+            try:
+                values = registry.image_scores(
+                    [pixels[key] for key in keys], [metric.name], device=device, weights=weights
+                )
+            except Unavailable as error:  # for this size, perhaps not for the others
+                failures.append(error)
+            else:
+                found |= zip(keys, values[metric.name], strict=True)
+        return found
 
     def of_pairs(weights: Weights, device: str | None) -> Values:
         pairs = [row for row in rows if isinstance(row, Pair)]

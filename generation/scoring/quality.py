@@ -13,8 +13,9 @@ import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any
 from unittest.mock import patch
 
@@ -44,9 +45,9 @@ class Judge:
     model: Callable[..., Any]
 
     def score(self, images: Tensor, reference: Tensor | None = None) -> list[float]:
-        """images, reference: (B, 3, H, W) in [0, 1]. Returns B values.
+        """images, reference: (B, 3, H, W) in [0, 1]. Returns B values, NaN where it has none for a picture.
 
-        Raises Unavailable for pictures that are too small for the metric, and for values that aren't finite.
+        Raises Unavailable for pictures that are too small for the metric.
         """
         side, least = min(images.shape[2:]), SMALLEST.get(self.metric.name, 1)
         if side < least:
@@ -57,12 +58,22 @@ class Judge:
         found: list[float] = []
         with _lock, torch.no_grad():
             for start in range(0, len(images), size):
-                parts = [part[start : start + size] for part in (images, reference) if part is not None]
-                with _same_random_state() if self.metric.alone else contextlib.nullcontext():
-                    found += torch.as_tensor(self.model(*parts)).double().reshape(-1).tolist()
-        if not np.isfinite(found).all():
-            raise Unavailable(f"{self.metric.name} gave a value that is not finite, so none of them is kept.")
-        return found
+                found += self._of([p[start : start + size] for p in (images, reference) if p is not None])
+        return [value if isfinite(value) else nan for value in found]
+
+    def _of(self, parts: Sequence[Tensor]) -> list[float]:
+        """Values of one batch."""
+        try:
+            with _same_random_state() if self.metric.alone else contextlib.nullcontext():
+                return torch.as_tensor(self.model(*parts)).double().reshape(-1).tolist()
+        except torch.linalg.LinAlgError:
+            # Of an even picture NIQE's equations have no solution; the others of its batch have values.
+            count = len(parts[0])
+            return (
+                [nan]
+                if count == 1
+                else [v for i in range(count) for v in self._of([p[i : i + 1] for p in parts])]
+            )
 
 
 def load(name: str, weights: Weights, device: str = "cpu", *, online: bool = False) -> Judge:

@@ -30,13 +30,14 @@ IMAGE_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "high_frequency": attributes.high_frequency,
     "extremes": attributes.extremes,
 }
+NO_VALUE = "{} has no value for such a picture; it may be too even."  # {}: the metric
 NO_WEIGHTS = Weights(Path("weights"))  # a folder of the present one, where nothing else is said
 
 
 def image_scores(
     images: Images, metrics: Sequence[str], *, device: str | None = None, weights: Weights = NO_WEIGHTS
 ) -> dict[str, list[float]]:
-    """Each metric's value for each image, in the images' order.
+    """Each metric's value for each image, in the images' order; NaN where it has none for an image.
 
     images: (H, W, 3) uint8, of any sizes. device: CUDA where there is one, else the CPU, if not given.
     Raises ValueError for a metric that isn't one of images, and for an array that isn't an image, and

@@ -246,6 +246,27 @@ def test_a_picture_too_small_for_a_metric_is_left_out_of_it(folder, tmp_path):
     assert [row[0] for row in rows(folder)[1:] if row[2] == "brightness"] == ["cat.png", "cup.png", "dot.png"]
 
 
+def test_a_picture_that_a_metric_has_no_value_for_takes_none_from_the_others(folder):
+    (folder / "black.png").write_bytes(png.encode(np.zeros_like(CAT)))
+
+    said = score(folder, "--metrics", "piqe,brightness")
+
+    assert "Note: 1 without piqe: piqe has no value for such a picture" in said
+    assert [row[0] for row in rows(folder)[1:] if row[2] == "piqe"] == ["cat.png", "cup.png"]
+
+
+def test_a_yardstick_that_fails_stops_no_other_metric(prompted, monkeypatch):
+    def broken(*args, **options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(registry, "embeddings", broken)
+
+    said = score(prompted, "--metrics", "seed_similarity,brightness")
+
+    assert "Note: 2 without seed_similarity: out of memory" in said
+    assert {row[2] for row in rows(prompted)[1:]} == {"brightness"}
+
+
 def test_where_nothing_can_be_computed_nothing_is_written(folder, settings, tmp_path, capsys):
     settings.WEIGHTS = tmp_path
 

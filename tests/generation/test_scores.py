@@ -1,5 +1,6 @@
 """Scores of chunks: what is missing, what is taken over, what couldn't be computed, and flags."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -108,6 +109,24 @@ def test_a_metric_that_breaks_is_said_and_stops_no_other(monkeypatch):
 
     assert counts() == {"brightness": 12}
     assert scores.unscored(found) == {"contrast": "no width"}
+
+
+def test_images_that_a_metric_has_no_value_for_take_none_from_the_others(monkeypatch):
+    """One is too small for it, one black."""
+    few = pictures
+
+    def others(chunk):
+        first, second, *rest = few(chunk)
+        small = replace(first, sha256=keep(png.encode(CAT[:8, :8])), width=8, height=8)
+        black = replace(second, sha256=keep(png.encode(0 * CAT[:32, :32])))
+        return [small, black, *rest]
+
+    monkeypatch.setitem(globals(), "pictures", others)
+
+    found = scored(metrics=["piqe", "brightness"])
+
+    assert counts() == {"brightness": 12, "piqe": 10}
+    assert "piqe" in scores.unscored(found)["piqe"]
 
 
 def test_more_metrics_score_only_what_is_missing():

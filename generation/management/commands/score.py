@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -328,7 +329,7 @@ def _of_seeds(
 ) -> dict[str, float]:
     """`seed_similarity` by item; few pictures are in memory at a time. Raises BadPicture."""
     from generation.scoring import registry
-    from generation.scoring.files import decoded_ahead
+    from generation.scoring.files import BadPicture, decoded_ahead
 
     found: dict[str, float] = {}
     for group in _seeds(items):
@@ -343,7 +344,9 @@ def _of_seeds(
                     for block in decoded_ahead(blocks)
                 ]
             )
-        except Unavailable as error:
+        except BadPicture:
+            raise
+        except Exception as error:  # a metric that fails stops no other one
             failures.add("seed_similarity", len(group), error)
             continue
         found |= zip((item.name for item in group), registry.seed_scores_of(embedded), strict=True)
@@ -357,6 +360,8 @@ def _tried(
     failures: Failures,
 ) -> Iterator[tuple[int, float]]:
     """Places and values of the inputs that a metric can be computed for, one size after the other."""
+    from generation.scoring.registry import NO_VALUE
+
     by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, one in enumerate(inputs):
         by_size[(one[0] if isinstance(one, tuple) else one).shape].append(place)
@@ -366,7 +371,11 @@ def _tried(
         except Exception as error:  # a metric that fails stops no other one
             failures.add(metric, len(places), error)
         else:
-            yield from zip(places, values, strict=True)
+            for place, value in zip(places, values, strict=True):
+                if isfinite(value):
+                    yield place, value
+                else:
+                    failures.add(metric, 1, Unavailable(NO_VALUE.format(metric)))
 
 
 def _listed(path: Path | None) -> list[Path]:

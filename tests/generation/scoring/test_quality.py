@@ -1,6 +1,7 @@
 """Metrics of pyiqa as the registry gives them, beside pyiqa called by hand."""
 
 import hashlib
+import math
 import pickle
 from pathlib import Path
 from unittest.mock import patch
@@ -195,6 +196,22 @@ def test_a_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
 def test_pictures_that_are_too_small_are_refused(weights):
     with pytest.raises(Unavailable, match="niqe needs pictures of 96 pixels a side, not 32"):
         registry.image_scores([PHOTOGRAPHS[0][:32, :40]], ["niqe"], device="cpu", weights=weights)
+
+
+BLACK = np.zeros_like(PHOTOGRAPHS[0])
+
+
+@pytest.mark.parametrize("name", ["niqe", "piqe"])
+def test_a_picture_without_a_value_takes_none_from_its_batch(name, weights):
+    first, _, last = registry.image_scores(
+        [PHOTOGRAPHS[0], BLACK, PHOTOGRAPHS[1]], [name], device="cpu", weights=weights
+    )[name]
+    alone = [
+        registry.image_scores([p], [name], device="cpu", weights=weights)[name][0] for p in PHOTOGRAPHS[:2]
+    ]
+
+    assert [first, last] == pytest.approx(alone, abs=1e-5)
+    assert math.isnan(registry.image_scores([BLACK], [name], device="cpu", weights=weights)[name][0])
 
 
 def test_references_of_another_size_are_refused():
