@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -101,12 +102,12 @@ def _state(name: str, weights: Weights) -> tuple[str, ...]:
 
 def _build(metric: names.Metric, weights: Weights, device: str, online: bool) -> Judge:
     pyiqa = _imported()
-    used: list[str] = []
+    used: dict[Path, str] = {}  # SHA-256 by file
 
     def local(url: str, *args: Any, **options: Any) -> str:
         """The path of a published file, in place of pyiqa's download."""
         path = weights.path(metric.name, KNOWN.get(metric.name) or Weight.at(url.partition("?")[0]))
-        used.append(digest(path))
+        used[path] = digest(path)
         return str(path)
 
     options = {}
@@ -127,8 +128,9 @@ def _build(metric: names.Metric, weights: Weights, device: str, online: bool) ->
         ) from error
     except Exception as error:  # whatever a file that isn't the metric's makes of it
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Unavailable(f"{metric.name} can't be loaded: {why[:200]}") from error
-    return Judge(metric, "+".join(sorted(set(used))), model)
+        files = f" from {', '.join(map(str, used))} (is it this metric's file?)" if used else ""
+        raise Unavailable(f"{metric.name} can't be loaded{files}: {why[:200]}") from error
+    return Judge(metric, "+".join(sorted(set(used.values()))), model)
 
 
 def _imported() -> Any:

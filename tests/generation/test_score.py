@@ -227,6 +227,25 @@ def test_weights_of_ones_own_are_used(folder, tmp_path):
     assert [row[2] for row in rows(folder)[1:]] == ["niqe", "niqe"]
 
 
+def test_a_metric_whose_weights_are_named_is_scored_by_default(folder, tmp_path):
+    own = weight_files.niqe(tmp_path / "mine.mat")
+
+    score(folder, "--weights", f"niqe={own}")
+
+    assert {"brightness", "niqe"} <= {row[2] for row in rows(folder)[1:]}
+
+
+def test_weights_that_are_not_there_or_not_used_are_refused(folder, tmp_path, capsys):
+    own = weight_files.niqe(tmp_path / "mine.mat")
+
+    assert f"niqe: {tmp_path}/typo.mat is no file" in refused(
+        capsys, folder, "--weights", f"niqe={tmp_path}/typo.mat"
+    )
+    assert "--weights names niqe, which --metrics does not" in refused(
+        capsys, folder, "--metrics", "brightness", "--weights", f"niqe={own}"
+    )
+
+
 def test_a_metric_that_cannot_be_computed_stops_no_other(folder, settings, tmp_path):
     settings.WEIGHTS = tmp_path
 
@@ -422,7 +441,7 @@ def test_metrics_that_make_no_sense_here_are_refused(folder, metrics, why, capsy
     assert why in refused(capsys, folder, "--metrics", metrics)
 
 
-@pytest.mark.parametrize("weights", ["niqe", "beauty=there.pth"])
+@pytest.mark.parametrize("weights", ["niqe", "beauty=there.pth", "brightness=there.pth", "drift=there.pth"])
 def test_weights_of_no_metric_are_a_usage_error(folder, weights):
     with pytest.raises(SystemExit) as caught:
         execute_from_command_line(["manage.py", "score", str(folder), "--weights", weights])

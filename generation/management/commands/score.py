@@ -136,8 +136,10 @@ def _named(text: str) -> tuple[str, Path]:
     name, separator, path = text.partition("=")
     if not separator or not path:
         raise ArgumentTypeError(f"{text!r} is not NAME=PATH, such as niqe=niqe.mat")
-    if names.find(name) is None and name != CLIP:
+    if (metric := names.find(name)) is None and name != CLIP:
         raise ArgumentTypeError(f"{name!r} is no metric")
+    if metric is not None and not metric.pyiqa:
+        raise ArgumentTypeError(f"{name!r} has no weights of its own; those of {CLIP} measure drift")
     return name, Path(path)
 
 
@@ -231,9 +233,16 @@ def _by_default(kinds: set[names.Kind], weights: Weights) -> list[str]:
 
 
 def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict[names.Kind, list[str]]:
-    """What is asked, by kind. Raises CommandError."""
+    """What is asked, by kind; what weights are named for is asked by default.
+
+    Raises CommandError, and Unavailable for named weights that aren't there.
+    """
+    for name in weights.named:
+        weights.own(name)
+    named = [name for name in weights.named if name != CLIP]
     if text is None:
-        asked = ["psnr", "ssim"] if "reference" in kinds else _by_default(kinds, weights)
+        by_default = ["psnr", "ssim"] if "reference" in kinds else _by_default(kinds, weights)
+        asked = list(dict.fromkeys([*by_default, *named]))
     else:
         asked = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     found: dict[names.Kind, list[str]] = {
@@ -248,6 +257,8 @@ def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict
         if metric.kind not in kinds:
             raise CommandError(f"{name} {LACKING[metric.kind]}.")
         found[metric.kind].append(name)
+    if unused := [name for name in named if name not in asked]:
+        raise CommandError(f"--weights names {unused[0]}, which --metrics does not: add it there.")
     if not asked:
         raise CommandError("No metrics are named: leave --metrics out, or name some, separated by commas.")
     return found

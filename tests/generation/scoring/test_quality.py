@@ -173,7 +173,9 @@ def test_a_published_file_with_other_bytes_is_refused(files, tmp_path):
 
 
 def test_a_file_of_another_layout_is_refused(files, tmp_path):
-    with pytest.raises(Unavailable, match="musiq can't be loaded: "):
+    with pytest.raises(
+        Unavailable, match=f"musiq can't be loaded from {files['nima']} .is it this metric's file"
+    ):
         quality.load("musiq", Weights(tmp_path, {"musiq": files["nima"]}))
 
 
