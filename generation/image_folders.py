@@ -13,7 +13,7 @@ from typing import Any
 
 from generation import conditions
 from generation.conditions import NotAllowed, Range
-from generation.engine.folder import MANIFEST, BadFolder, read_manifest
+from generation.engine.folder import MANIFEST, SCORES, BadFolder, read_manifest
 from generation.models import Condition, Item
 from generation.pictures import FORMATS, BadPicture, decode
 from generation.planning import MOST_PAIRS, Subject, check_subject
@@ -24,7 +24,8 @@ MOST_SHOWN = 20  # faults of a folder that are listed
 LONGEST_ITEM = Item._meta.get_field("name").max_length or 0
 LONGEST_CONDITION = Condition._meta.get_field("name").max_length or 0
 LABELS = Range(0, MOST_CLASSES - 1, whole=True)
-_LEFT_ASIDE = ("__MACOSX", "Thumbs.db", "desktop.ini")  # what file managers leave behind; so are dot files
+# What file managers and `score` leave behind; so are dot files.
+_LEFT_ASIDE = ("__MACOSX", "Thumbs.db", "desktop.ini", SCORES)
 
 
 class BadImages(ValueError):

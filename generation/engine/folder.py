@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 MANIFEST = "manifest.jsonl"
+SCORES = "scores.csv"  # which `manage.py score` leaves beside the images
 
 
 class BadFolder(ValueError):
@@ -113,7 +114,7 @@ class Folder:
         for file in self.path.iterdir():
             if file.name.endswith(".part") and file.name.startswith("."):
                 file.unlink()
-            elif file.name != MANIFEST and file.name not in expected:
+            elif file.name not in (MANIFEST, SCORES) and file.name not in expected:
                 raise BadFolder(
                     f"{self.path} holds {file.name}, which is not of this run: name another folder."
                 )

@@ -306,6 +306,14 @@ def test_a_folder_with_other_files_is_refused(plain, out, capsys):
     assert names(out) == ["thesis.tex"]
 
 
+def test_scores_in_the_folder_do_not_hinder(plain, out):
+    generate(plain, out)
+    (out / "scores.csv").write_text("item,side,metric,value\n")
+
+    assert "0 made now" in generate(plain, out)
+    assert (out / "scores.csv").exists()
+
+
 def test_a_folder_that_another_process_fills_is_refused(plain, out, capsys):
     with Folder.open(out, {}, ()):
         assert "another process is filling it" in refused(capsys, *arguments(plain, out))

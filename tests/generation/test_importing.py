@@ -198,6 +198,14 @@ def test_files_of_file_managers_are_left_aside(lab):
     assert import_folder(lab, "x").conditions.count() == 3
 
 
+@pytest.mark.django_db
+def test_scores_of_a_folder_are_left_aside(lab):
+    (lab / "scores.csv").write_bytes(b"x")
+    (lab / "ours" / "scores.csv").write_bytes(b"x")
+
+    assert import_folder(lab, "x").conditions.count() == 3
+
+
 def animated():
     frames = [Picture.fromarray(pixels(n)) for n in range(2)]
     return frames[0], {"save_all": True, "append_images": frames[1:]}

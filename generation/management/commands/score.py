@@ -19,12 +19,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from generation.engine.folder import MANIFEST, BadFolder, read_manifest
+from generation.engine.folder import MANIFEST, SCORES, BadFolder, read_manifest
 from generation.scoring import names
 from generation.scoring.weights import CLIP, Unavailable, Weights
 
 COLUMNS = ("item", "side", "metric", "value")
-RESULT = "scores.csv"
 BASELINE = "baseline"
 LACKING = {
     "reference": "compares a picture with its reference: give --reference DIR2",
@@ -60,7 +59,7 @@ class Failures:
 
 class Command(BaseCommand):
     help = (
-        f"Score a folder of pictures into its {RESULT}; an older one is replaced. Grey, 16-bit and "
+        f"Score a folder of pictures into its {SCORES}; an older one is replaced. Grey, 16-bit and "
         "transparent pictures are brought to 8-bit RGB (on white). Where files can't be read, they are "
         "named and nothing is scored; a metric that fails is left out, and said. Needs no database."
     )
@@ -112,7 +111,7 @@ class Command(BaseCommand):
         asked = _metrics(options["metrics"], _kinds(items, bool(references)), weights)
         _check_pictures(items, references)
         failures = Failures()
-        part = folder / f".{RESULT}.part"
+        part = folder / f".{SCORES}.part"
         try:
             with part.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
@@ -123,13 +122,13 @@ class Command(BaseCommand):
                     rows += 1
             if not rows:
                 raise CommandError(next(iter(failures.reason.values())))
-            part.replace(folder / RESULT)
+            part.replace(folder / SCORES)
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
         for metric, count in failures.count.items():
             self.stderr.write(f"Note: {count} without {metric}: {failures.reason[metric]}")
-        self.stdout.write(f"{rows} scores of {len(items)} items in {folder / RESULT}.")
+        self.stdout.write(f"{rows} scores of {len(items)} items in {folder / SCORES}.")
 
 
 def _named(text: str) -> tuple[str, Path]:
