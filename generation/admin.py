@@ -301,7 +301,8 @@ class ExperimentAdmin(DeletedByWorkers, CheckedAgain):
         if not self.has_add_permission(request):
             raise PermissionDenied
         try:
-            opened = scores.add_metrics(experiment, request.POST.getlist("metric"))
+            others = request.POST.get("others", "").replace(",", " ").split()
+            opened = scores.add_metrics(experiment, [*request.POST.getlist("metric"), *others])
         except (scores.UnknownMetric, removal.Deleted) as error:
             messages.error(request, str(error))
         else:

@@ -262,6 +262,19 @@ def test_the_experiments_page_says_what_is_unavailable(admin_client):
 
 
 class TestMoreMetricsOnThePage:
+    def test_any_metric_of_pyiqa_is_taken_by_its_name(self, admin_client):
+        found = scored(metrics=["brightness"])
+        address = reverse("admin:generation_metrics", args=[found.pk])
+        assert 'name="others"' in admin_client.get(found.get_absolute_url()).text
+
+        admin_client.post(address, {"others": "entropy, brisque"})
+        refused = admin_client.post(address, {"others": "beauty"}, follow=True)
+        tasks.score_images()
+
+        assert counts() == {"brightness": 12, "entropy": 12}
+        assert "brisque" in scores.unscored(found)
+        assert "beauty is no metric of images or pairs" in refused.text
+
     def test_it_works(self, admin_client):
         found = scored(metrics=["brightness", "musiq"])
         page = admin_client.get(found.get_absolute_url())
