@@ -421,10 +421,21 @@ def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path, capsys):
     assert "nowhere: cannot be read as a folder" in refused(capsys, tmp_path / "nowhere")
 
 
-def test_a_manifest_of_another_kind_is_refused(folder, capsys):
-    (folder / "manifest.jsonl").write_text(json.dumps({"id": "0"}) + "\n")
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"images": {}},
+        {"images": ["cat.png"]},
+        {"images": {"baseline": 5}},
+        {"images": {"baseline": "cat.png"}, "label": [1]},
+        {"images": {"baseline": "cat.png"}, "prompt": 5},
+    ],
+)
+def test_a_manifest_of_another_kind_is_refused(folder, capsys, entry):
+    (folder / "manifest.jsonl").write_text(json.dumps({"id": "0", **entry}) + "\n")
 
-    assert "an entry has no images" in refused(capsys, folder)
+    assert "an entry is no item with images" in refused(capsys, folder)
 
 
 @pytest.mark.parametrize(

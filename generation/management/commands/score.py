@@ -151,18 +151,21 @@ def _items(folder: Path) -> list[Item]:
         if not entries:
             raise BadFolder(f"{folder / MANIFEST} has no entries: run `generate` into this folder first.")
         try:
-            return [
-                Item(
-                    e["id"],
-                    {side: folder / name for side, name in e["images"].items()},
-                    e.get("prompt") or "",
-                    e.get("label"),
-                )
-                for e in entries
-            ]
-        except (KeyError, AttributeError) as error:
-            raise BadFolder(f"{folder / MANIFEST}: an entry has no images: run `generate` again.") from error
+            return [_made(entry, folder) for entry in entries]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadFolder(
+                f"{folder / MANIFEST}: an entry is no item with images: run `generate` again."
+            ) from error
     return [Item(path.name, {"": path}) for path in pictures_in(folder)]
+
+
+def _made(entry: Mapping[str, Any], folder: Path) -> Item:
+    """The item of an entry. Raises what missing keys and wrong types raise, and ValueError for no images."""
+    files = {side: folder / name for side, name in entry["images"].items()}
+    label, prompt = entry.get("label"), entry.get("prompt") or ""
+    if not files or not isinstance(label, int | None) or not isinstance(prompt, str):
+        raise ValueError(f"{entry['id']} is no item")
+    return Item(entry["id"], files, prompt, label)
 
 
 def _references(items: Sequence[Item], folder: str | None) -> dict[Path, Path]:
