@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 from urllib.error import URLError
@@ -184,7 +185,9 @@ def fetch(
         try:
             with opener(weight.url) as source:
                 shutil.copyfileobj(source, part, 2**20)
-        except (URLError, TimeoutError, ConnectionError) as error:
+                if left := getattr(source, "length", None):  # http.client says nothing of an early end
+                    raise ConnectionError(f"it broke off {left} bytes before its end")
+        except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
             why = getattr(error, "reason", None) or error
             raise Unavailable(
                 f"{weight.url} can't be fetched ({why}): fetch it on a machine with a network, put it into a "

@@ -2,6 +2,8 @@ import contextlib
 import io
 import re
 import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from urllib.error import URLError
 
 import pytest
@@ -80,6 +82,38 @@ def test_what_is_fetched_is_there_whole(folder):
 
     assert path.read_bytes() == b"abc"
     assert [file.name for file in folder.iterdir()] == ["small.pth"]
+
+
+@pytest.fixture
+def broken_off():
+    """The address of a server that announces more bytes than it sends, or answers with no HTTP at all."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path.endswith("nonsense.mat"):
+                self.wfile.write(b"nonsense\r\n\r\n")
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"abc")
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("small.mat", "it broke off 997 bytes before its end"), ("nonsense.mat", "nonsense")]
+)
+def test_a_file_that_breaks_off_is_not_kept(folder, broken_off, name, why):
+    with pytest.raises(Unavailable, match=f"can't be fetched .{why}"):
+        weights.fetch(Weight.at(f"{broken_off}/{name}"), folder)
+    assert list(folder.iterdir()) == []
 
 
 def test_other_bytes_than_those_published_are_not_kept(folder):
