@@ -129,17 +129,26 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
         call_command("report", made.name, "--out", str(tmp_path / "no-such-folder" / "r.html"))
 
 
-@pytest.mark.django_db(transaction=True)  # the lease is renewed on a connection of its own
-def test_from_a_preset_to_the_report_on_the_command_line(tmp_path, monkeypatch):
-    """With the bundled model, and the workers' tasks run here."""
+@pytest.fixture
+def started(transactional_db, monkeypatch):  # the lease is renewed on a connection of its own
+    """`manage.py experiment` with the bundled model, and the workers' tasks run here."""
     monkeypatch.setattr(tasks, "_nudge", lambda *args: None)
-    monkeypatch.setattr(presets, "PRESETS", {"noise": replace(presets.find("noise"), steps=(5,))})
-    call_command("experiment", "noise", items=5, name="noise, few", stdout=StringIO())
-    made = Experiment.objects.get(name="noise, few")
-    for task in (tasks.make_images, tasks.score_images):
-        for _ in range(made.chunks.count()):
-            task()
-    assert not made.chunks.exclude(stage="done").exists(), list(made.chunks.values("stage", "error"))
+
+    def start(preset, steps, items):
+        monkeypatch.setattr(presets, "PRESETS", {preset: replace(presets.find(preset), steps=steps)})
+        call_command("experiment", preset, items=items, name=f"{preset}, few", stdout=StringIO())
+        made = Experiment.objects.get(name=f"{preset}, few")
+        for task in (tasks.make_images, tasks.score_images):
+            for _ in range(made.chunks.count()):
+                task()
+        assert not made.chunks.exclude(stage="done").exists(), list(made.chunks.values("stage", "error"))
+        return made
+
+    return start
+
+
+def test_from_a_preset_to_the_report_on_the_command_line(started, tmp_path):
+    made = started("noise", (5,), items=5)
     page = written(made, tmp_path)
 
     assert Score.objects.filter(metric="drift", pair__experiment=made).count() == 10
@@ -151,6 +160,26 @@ def test_from_a_preset_to_the_report_on_the_command_line(tmp_path, monkeypatch):
         in shown
     )
     assert "torch " in shown
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps", "shows"),
+    [
+        ("controls", (5,), "At equal evaluations"),
+        ("ablation", (5,), "naive-gamma0.5"),
+        ("rho-steps", (3, 6), "over ρ and N"),
+        ("offset", (5,), "se2p-offset50"),
+    ],
+)
+def test_each_preset_of_the_findings_goes_from_the_command_line_to_its_report(
+    preset, steps, shows, started, tmp_path
+):
+    made = started(preset, steps, items=2)
+
+    shown = words(written(made, tmp_path))
+    assert shows in shown
+    for condition in made.conditions.values_list("name", flat=True):
+        assert condition in shown
 
 
 def test_sections_of_an_unfinished_experiment_say_so():
