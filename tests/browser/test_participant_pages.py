@@ -250,19 +250,20 @@ def test_both_pictures_appear_together_once_both_have_arrived(visit):
 
 def test_a_picture_that_does_not_arrive_is_asked_for_again_and_the_person_told(visit):
     page = visit(published(2))
-    failed = []
+    failed, held = [], []
 
     def fail_once(route):
-        if failed:
-            route.continue_()
-        else:
-            failed.append(route.request.url)
+        if not failed:
+            failed.append(route)
             route.abort()
+        else:
+            held.append(route)
 
     page.route("**/picture/*", fail_once)
     start(page)
 
     expect(page.locator("#trouble")).to_have_text("The picture did not arrive. Trying again…")
+    page.unroute("**/picture/*")  # which lets the held ones go
     ready(page, 1, 2)
     expect(page.locator("#trouble")).to_have_text("")
     page.keyboard.press("ArrowLeft")
@@ -287,19 +288,12 @@ def test_an_answer_given_offline_is_kept_and_sent_when_the_network_is_back(visit
 def test_an_answer_that_the_site_can_not_take_is_kept_and_sent_again(visit):
     page = start(visit(published(2)))
     ready(page, 1, 2)
-    refused = []
 
-    def fail_twice(route):
-        if len(refused) < 2:
-            refused.append(route)
-            route.fulfill(status=500, body="")
-        else:
-            route.continue_()
-
-    page.route("**/vote/*/", fail_twice)
+    page.route("**/vote/*/", lambda route: route.fulfill(status=500, body=""))
     page.keyboard.press("ArrowRight")
     said = "The site does not answer just now. Your answer is kept and will be sent."
     expect(page.locator("#trouble")).to_have_text(said)
+    page.unroute("**/vote/*/")
 
     ready(page, 2, 2)
     assert [vote.choice for vote in Vote.objects.all()] == ["right"]
