@@ -66,10 +66,14 @@ def _number_far(axis: Axis, near: float) -> None:
 
 
 def _ticks(near: float, low: float, high: float) -> list[float]:
-    """0 and powers of ten, three a side at most, of a scale that is logarithmic beyond ± near."""
-    ends = [ceil(log10(near)), floor(log10(max(-low, high)))]
-    powers = range(ends[0], ends[1] + 1, max(1, ceil((ends[1] + 1 - ends[0]) / _TICKS)))
-    sizes = [10.0**power for power in powers]
+    """0 and round numbers, three a side at most, of a scale that is logarithmic beyond ± near."""
+    end = max(-low, high)
+    sizes = [10.0**power for power in range(ceil(log10(near)), floor(log10(end)) + 1)]
+    if len(sizes) < _TICKS:  # so few would say little
+        first = floor(log10(near))
+        sizes = [m * 10.0**power for power in range(first, floor(log10(end)) + 1) for m in (1, 2, 5)]
+        sizes = [size for size in sizes if near <= size <= end]
+    sizes = sizes[:: max(1, ceil(len(sizes) / _TICKS))]
     return [tick for tick in (*(-size for size in sizes), 0.0, *sizes) if low <= tick <= high]
 
 

@@ -54,6 +54,17 @@ def test_each_cell_of_a_map_has_its_number_and_the_told_ones_a_star():
     assert {"+0.10", "+0.20*", "-0.10"} <= set(texts(DRAWN["sweep_map"]()))
 
 
+@pytest.mark.parametrize(
+    ("far", "shown"), [(7e3, {"0", "100", "500", "2000"}), (9e6, {"0", "100", "10000", "1e+06"})]
+)
+def test_a_scale_that_becomes_logarithmic_has_several_numbers(far, shown):
+    rows = [("near", (100.0, 0.0, 120.0)), ("nearer", (50.0, 0.0, 100.0)), ("far", (far, far, far))]
+
+    found = texts(plots.differences(rows, "difference", "t"))
+
+    assert {text for text in found if re.fullmatch("[0-9e+]+", text)} == shown
+
+
 def test_drifts_of_very_different_size_are_told_apart():
     points = [("near", 0.01, (1.0, None, None)), ("nearer", 0.004, (1.1, None, None)),
               ("far", 0.9, (1.2, None, None))]  # fmt: skip
