@@ -271,10 +271,14 @@ def _each(parts: Iterable[Callable[[], Part]]) -> list[Part]:
     return found
 
 
-def _groups(items: Sequence[Item]) -> list[str] | None:
-    """What the jackknife leaves out together: prompts are a sample of prompts; labels are all there are."""
+def _groups(items: Sequence[Item]) -> list[Any]:
+    """What the jackknife leaves out together.
+
+    Prompts are a sample of prompts: those of one. Labels are all there are, and images of one seed share
+    their noise whatever the label: those of one seed.
+    """
     prompts = [item.prompt for item in items]
-    return prompts if len(set(prompts)) > 1 else None
+    return prompts if len(set(prompts)) > 1 else [item.seed for item in items]
 
 
 def verdict(low: float | None, high: float | None, margin: float) -> str:
