@@ -69,10 +69,7 @@ def alone_in(path: Path) -> Iterator[None]:
     except OSError as error:
         raise BadFolder(f"{path}: cannot be written ({error.strerror}).") from error
     try:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BadFolder(f"{path}: another process is filling it.") from error
+        _hold(held, path)
         try:
             yield
         finally:
@@ -147,10 +144,7 @@ class Folder:
         except OSError as error:
             raise BadFolder(f"{path}: cannot be written ({error.strerror}).") from error
         with manifest:
-            try:
-                fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BadFolder(f"{path}: another process is filling it.") from error
+            _hold(manifest.fileno(), path)
             folder = cls(path, manifest, parameters)
             try:
                 folder._take_up(expected)
@@ -160,6 +154,14 @@ class Folder:
                     (path / MANIFEST).unlink()
                     if new and not any(path.iterdir()):
                         path.rmdir()
+
+
+def _hold(descriptor: int, path: Path) -> None:
+    """Lock an open file until it is closed. Raises BadFolder where another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise BadFolder(f"{path}: another process is filling it.") from error
 
 
 def _differs(path: Path, made: Any, asked: Mapping[str, Any]) -> str:

@@ -70,13 +70,18 @@ def test_every_arm_is_judged_beside_se2p_at_its_best(run):
         assert pilot["distance"] == min(distance for _, distance in pilot["tried"])
 
 
+def taken_up(flowers, out):
+    """A tuner of the folder, with its reference."""
+    tuner = tuner_of(flowers, out)
+    slow = Condition(sampler=Sampler.DDPM, steps=6)
+    return tuner, tuner._near(tuner.gallery.images(slow, tuner.asked.items(asked.REFERENCE_SEEDS, 8)))
+
+
 def test_the_difference_is_that_of_the_images_in_the_folder(run, flowers):
     found, out, _ = run
     one = found["steps"][0]
-    tuner = tuner_of(flowers, out)
+    tuner, near = taken_up(flowers, out)
     items = tuner.asked.items(asked.JUDGE_SEEDS, 9)
-    near = tuner._near(tuner.gallery.images(Condition(sampler=Sampler.DDPM, steps=6),
-                                            tuner.asked.items(asked.REFERENCE_SEEDS, 8)))  # fmt: skip
     se2p, plain = (
         tuner._features(tuner.gallery.images(Condition.from_json(arm["condition"]), items))
         for arm in one["judged"]
@@ -358,10 +363,8 @@ def test_the_words_say_how_the_choice_does_beside_the_papers(run, verdict, says)
 def test_how_surely_the_pilots_chose_is_the_paired_difference_of_their_images(run, flowers):
     found, out, _ = run
     one = found["steps"][0]
-    tuner = tuner_of(flowers, out)
+    tuner, near = taken_up(flowers, out)
     items = tuner.asked.items(asked.PILOT_SEEDS, 8)
-    near = tuner._near(tuner.gallery.images(Condition(sampler=Sampler.DDPM, steps=6),
-                                            tuner.asked.items(asked.REFERENCE_SEEDS, 8)))  # fmt: skip
     chosen = one["judged"][0]["condition"]
     pilot = next(p for p in one["pilots"] if p["parameter"] == "rho" and p["condition"] != chosen)
     first = pilot["condition"] | {"rho": pilot["tried"][0][0]}
