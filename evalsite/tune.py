@@ -135,7 +135,8 @@ class Tuner:
             "predicted": [_forecast(one) for one in predicted],
             "map": _map(near.data, steps, self.asked.offsets, best.start),
             "pilots": [
-                _pilot(one, near.data) | self._beside(near, features, one, best if one in of_se2p else one)
+                _pilot(one, near.data)
+                | {"beside_chosen": self._beside(near, features, one, best if one in of_se2p else one)}
                 for one in pilots
             ],
             "judged": judged,
@@ -174,7 +175,7 @@ class Tuner:
 
     def _beside(
         self, near: Near, features: Mapping[Condition, np.ndarray], pilot: tuning.Pilot, chosen: tuning.Pilot
-    ) -> dict[str, Any]:
+    ) -> list[dict[str, Any]]:
         """How surely the pilots chose: each tried setting's distance minus the chosen one's."""
         group = _groups(self.asked.items(PILOT_SEEDS, self.asked.pilot))
         found = []
@@ -182,7 +183,7 @@ class Tuner:
             tried = features[tuning.at(pilot.start, pilot.parameter, value)]
             one = mmd2_difference(tried, features[chosen.condition], near.features, group)
             found.append({"difference": one.difference, "low": one.low, "high": one.high})
-        return {"beside_chosen": found}
+        return found
 
     def _toned(self, steps: int, best: Condition) -> Condition:
         """The baseline with a tone that makes its pilots look like those of SE2P at its best."""

@@ -69,12 +69,9 @@ class Judge:
                 return torch.as_tensor(self.model(*parts)).double().reshape(-1).tolist()
         except torch.linalg.LinAlgError:
             # Of an even picture NIQE's equations have no solution; the others of its batch have values.
-            count = len(parts[0])
-            return (
-                [nan]
-                if count == 1
-                else [v for i in range(count) for v in self._of([p[i : i + 1] for p in parts])]
-            )
+            if (count := len(parts[0])) == 1:
+                return [nan]
+            return [value for i in range(count) for value in self._of([part[i : i + 1] for part in parts])]
 
 
 def load(name: str, weights: Weights, device: str = "cpu", *, online: bool = False) -> Judge:
