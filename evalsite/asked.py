@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import cycle, product
 from typing import TYPE_CHECKING, Any, Literal
 
 from generation import tuning
@@ -65,9 +65,13 @@ class Asked:
             raise OutOfRange("", f"that is about {self.images:,} images; allowed are {MOST_IMAGES:,} in all")
 
     def draws(self, first_seed: int, count: int) -> list[dict[str, Any]]:
-        """Fields of so many items from this seed on, each subject as often, ±1."""
-        seeds = range(first_seed, first_seed + -(-count // len(self.subjects)))
-        return [{"seed": s, **subject} for s, subject in islice(product(seeds, self.subjects), count)]
+        """Fields of so many items from this seed on, each subject as often, ±1.
+
+        Each has a seed of its own: images that share their noise tell less than as many that don't, and take
+        the unbiased MMD² upwards.
+        """
+        seeds = range(first_seed, first_seed + count)
+        return [{"seed": seed, **subject} for seed, subject in zip(seeds, cycle(self.subjects), strict=False)]
 
     def items(self, first_seed: int, count: int) -> list[Item]:
         """The same, as the engine takes them."""

@@ -275,8 +275,7 @@ def _each(parts: Iterable[Callable[[], Part]]) -> list[Part]:
 def _groups(items: Sequence[Item]) -> list[Any]:
     """What the jackknife leaves out together.
 
-    Prompts are a sample of prompts: those of one. Labels are all there are, and images of one seed share
-    their noise whatever the label: those of one seed.
+    Prompts are a sample of prompts: the images of one. Labels are all there are: each image, by its seed.
     """
     prompts = [item.prompt for item in items]
     return prompts if len(set(prompts)) > 1 else [item.seed for item in items]

@@ -89,8 +89,7 @@ def test_the_difference_is_that_of_the_images_in_the_folder(run, flowers):
     )
     arm = next(arm for arm in one["judged"] if arm["name"] == "baseline")
 
-    # Images of one seed share their noise, whatever their label: they are left out together.
-    by_hand = mmd2_difference(plain, se2p, near.features, [item.seed for item in items])
+    by_hand = mmd2_difference(plain, se2p, near.features)
 
     assert arm["difference"] == pytest.approx(by_hand.difference, rel=1e-9)
     assert (arm["low"], arm["high"]) == pytest.approx((by_hand.low, by_hand.high), rel=1e-9)
@@ -134,6 +133,49 @@ def tuner_of(model, out, **asked):
     wanted = tune.Asked(subjects=subjects, **(some | asked))
     gallery = Gallery(load(model), out / "images", said=lambda text: None)
     return tune.Tuner(gallery, wanted, NO_WEIGHTS, said=lambda text: None)
+
+
+def test_every_image_has_a_seed_of_its_own_and_subjects_take_turns():
+    subjects = [{"label": label} for label in (4, 1, 3)]
+    wanted = asked.Asked(steps=[2], subjects=subjects)
+
+    draws = wanted.draws(asked.PILOT_SEEDS, 8)
+
+    assert [draw["seed"] - asked.PILOT_SEEDS for draw in draws] == list(range(8))
+    assert [draw["label"] for draw in draws] == [4, 1, 3, 4, 1, 3, 4, 1]
+    assert wanted.draws(asked.PILOT_SEEDS, 5) == draws[:5]
+
+
+@pytest.mark.parametrize(
+    ("subjects", "together"),
+    [
+        ([{}], 8),
+        ([{"label": label} for label in range(5)], 8),
+        ([{"prompt": "a cat"}], 8),
+        ([{"prompt": prompt} for prompt in ("a cat", "a dog", "a cup")], 3),
+    ],
+)
+def test_intervals_leave_out_an_image_and_with_several_prompts_a_prompt(subjects, together):
+    items = asked.Asked(steps=[2], subjects=subjects).items(asked.JUDGE_SEEDS, 8)
+
+    assert len(set(tune._groups(items))) == together
+
+
+def test_a_run_draws_as_many_images_together_as_one_says(flowers, tmp_path):
+    def sizes(out, *more):
+        tuned(flowers, out, *more)
+        return {len(entry["batch"]) for path in (out / "images").iterdir() for entry in read_manifest(path)}
+
+    assert sizes(tmp_path / "one", "--batch", "4") == {4, 1}  # eight references and pilots, nine judges
+    assert sizes(tmp_path / "all", "--batch", "64") == {8, 9}
+    assert "--batch 64" in (tmp_path / "all" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("batch", ["0", "-1", "many"])
+def test_a_batch_that_is_none_is_refused(flowers, tmp_path, batch):
+    with pytest.raises(CommandError, match="batch"):
+        tuned(flowers, tmp_path / "out", f"--batch={batch}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_chooses_and_what_judges_never_share_a_seed(run):
@@ -372,7 +414,7 @@ def test_how_surely_the_pilots_chose_is_the_paired_difference_of_their_images(ru
         tuner._features(tuner.gallery.images(Condition.from_json(each), items)) for each in (first, chosen)
     )
 
-    by_hand = mmd2_difference(tried, best, near.features, [item.seed for item in items])
+    by_hand = mmd2_difference(tried, best, near.features)
 
     beside = pilot["beside_chosen"][0]
     assert beside["difference"] == pytest.approx(by_hand.difference, rel=1e-6)

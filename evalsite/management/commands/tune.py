@@ -63,6 +63,7 @@ class Command(BaseCommand):
         add("--prompts", metavar="FILE", help="a text file with one prompt a line")
         add("--negative-prompt", default="")
         add("--guidance", type=float, help="scale of classifier-free guidance; 1 is none")
+        add("--batch", type=_count, default=8, help="images drawn together (8); a GPU takes more")
         add("--device", default="", help="cuda where there is one, else cpu")
         add("--dtype", default="float32", help=str(conditions.ALLOWED["dtype"]))
         add(
@@ -91,6 +92,8 @@ class Command(BaseCommand):
 
     def _tune(self, options: Mapping[str, Any]) -> None:
         # What can be wrong without the model is said before PyTorch is loaded, which takes a while.
+        if options["batch"] not in (allowed := conditions.Range(1, whole=True)):
+            raise NotAllowed("batch", options["batch"], allowed)
         source = describe(options["model"], options["revision"])
         known = source.takes != "unknown"
         asked = _asked(options, source.takes, source.labels) if known else None
@@ -105,7 +108,9 @@ class Command(BaseCommand):
         out = options["out"]
         # Held as a whole: two runs in it would meet in one of its folders, and the later end the earlier.
         with alone_in(out), alone_in(out / IMAGES):
-            gallery = Gallery(model, out / IMAGES, guidance=options["guidance"], said=self._say)
+            gallery = Gallery(
+                model, out / IMAGES, guidance=options["guidance"], batch=options["batch"], said=self._say
+            )
             tuner = tune.Tuner(gallery, asked, Weights(settings.WEIGHTS, clip=settings.CLIP), self._say)
             found = tuner.run(reference)
             parts = tune_report.sections(found, _command(options))
@@ -129,7 +134,7 @@ def _command(options: Mapping[str, Any]) -> str:
     """What repeats a run, all that was left to defaults included."""
     names = (
         "model", "revision", "steps", "reference", "reference_steps", "references", "offsets", "pilot",
-        "tries", "judge", "labels", "prompts", "negative_prompt", "guidance", "dtype", "out",
+        "tries", "judge", "labels", "prompts", "negative_prompt", "guidance", "batch", "dtype", "out",
     )  # fmt: skip
     words = ["python", "manage.py", "tune"]
     for name in names:
