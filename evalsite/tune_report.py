@@ -136,12 +136,21 @@ def _at_bound(one: Found, condition: Found) -> bool:
 def _at(one: Found) -> Section:
     arms = one["judged"]
     points = [f"{arm['words'][0].upper()}{arm['words'][1:]} {VERDICTS[arm['verdict']]}." for arm in arms[1:]]
+    points += _unscaled(one)
     return Section(
         f"N = {one['steps']}",
         points=points,
         figures=[_differences(one), _front(one), *_choice(one), *_maps(one)],
         tables=[judged(one), _forecasts(one), _pilots(one), *_settings(one)],
     )
+
+
+def _unscaled(one: Found) -> Iterator[str]:
+    """Of scaled baselines that are no arm of their own."""
+    for pilot in one["pilots"]:
+        if pilot["parameter"] == "noise_scale" and pilot["value"] == 1:
+            where = "" if pilot["condition"]["steps"] == one["steps"] else " with 2N steps"
+            yield f"No noise scale came nearer than η = 1: the scaled baseline{where} is the plain one."
 
 
 def judged(one: Found) -> Table:
@@ -446,12 +455,27 @@ def _reading(found: Found) -> Section:
         [
             f"Pilot seeds choose and judge seeds report; none is in both. Every arm's parameter had "
             f"{asked['tries']} settings of {asked['pilot']} images. An arm is equivalent to SE2P where "
-            f"the whole interval lies within ± {share} of the plain baseline's distance at the same N. "
-            "Intervals are not corrected for the number of arms: of 20 that are no different from SE2P, one "
-            "is told apart by chance.",
+            f"the whole interval lies within ± {share} of the plain baseline's distance at the same N"
+            f"{_no_margin(found)}. Intervals are not corrected for the number of arms: of 20 that are no "
+            "different from SE2P, one is told apart by chance.",
             f"The closed form takes the reference as Gaussian, with {reference['numbers']} numbers an "
             f"image and a total variance of {number(reference['variance'])}{shrunk}.",
             "A distance in features is not a preference. What people prefer, a study says: make the "
             "experiment with the best SE2P and the best control at its cost, and ask them.",
         ],
+    )
+
+
+def _no_margin(found: Found) -> str:
+    """Where the plain baseline is as near as the reference's own kind, a share of its distance is none."""
+    steps = [
+        str(one["steps"])
+        for one in found["steps"]
+        if any(arm["name"] == "baseline" and arm["distance"] <= 0 for arm in one["judged"])
+    ]
+    if not steps:
+        return ""
+    return (
+        f"; at N = {listed(steps)} that is 0 or less (two sets from one source are 0 apart on average), so "
+        "nothing is called equivalent there"
     )

@@ -72,8 +72,15 @@ def inline(svg: str, name: str) -> SafeString:
     return mark_safe(inner.replace("<svg", f"<svg{said}", 1).strip())
 
 
-def _blocks(section: Section, level: int) -> Iterator[str]:
-    yield f"{'#' * level} {section.title}"
+def _blocks(section: Section, level: int) -> list[str]:
+    """The section with its heading; nothing of one that has only plots."""
+    blocks = list(_texts(section))
+    for part in section.parts:
+        blocks += _blocks(part, level + 1)
+    return [f"{'#' * level} {section.title}", *blocks] if blocks else []
+
+
+def _texts(section: Section) -> Iterator[str]:
     yield from section.paragraphs
     if section.points:
         yield "\n".join(f"- {point}" for point in section.points)
@@ -87,8 +94,6 @@ def _blocks(section: Section, level: int) -> Iterator[str]:
         yield "\n".join(lines)
         if table.note:
             yield table.note
-    for part in section.parts:
-        yield from _blocks(part, level + 1)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from generation.engine import driver, png
 from generation.engine.families import Item, load
 from generation.engine.folder import alone_in, read_manifest
 from generation.scoring.registry import NO_WEIGHTS
+from studies import report
 from studies.statistics.sets import mmd2_difference
 from tests.generation.engine import pipelines
 
@@ -387,6 +388,34 @@ def judged_as(found, name, verdict):
     one = json.loads(json.dumps(found))
     next(arm for arm in one["steps"][0]["judged"] if arm["name"] == name)["verdict"] = verdict
     return tune_report.sections(one)[0].points[0]
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_a_scaled_baseline_that_is_the_plain_one_is_said_to_be(run, steps):
+    one = json.loads(json.dumps(run[0]))
+    for pilot in one["steps"][0]["pilots"]:
+        if pilot["parameter"] == "noise_scale":
+            pilot["value"] = 1.0 if pilot["condition"]["steps"] == steps else 1.1
+
+    said = [point for point in tune_report.sections(one)[1].points if "η = 1" in point]
+
+    more = " with 2N steps" if steps == 4 else ""
+    assert said == [
+        f"No noise scale came nearer than η = 1: the scaled baseline{more} is the plain one{more}."
+    ]
+
+
+@pytest.mark.parametrize(("distance", "says"), [(-0.001, True), (0, True), (0.001, False)])
+def test_where_the_baseline_is_at_the_reference_the_report_says_that_no_margin_is_left(run, distance, says):
+    one = json.loads(json.dumps(run[0]))
+    for at in one["steps"]:
+        next(arm for arm in at["judged"] if arm["name"] == "baseline")["distance"] = 0.5
+    next(arm for arm in one["steps"][1]["judged"] if arm["name"] == "baseline")["distance"] = distance
+
+    text = report.as_markdown("t", tune_report.sections(one))
+
+    assert ("at N = 4 that is 0 or less" in text) == says
+    assert "N = 2 that is 0 or less" not in text
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from generation import presets, tasks
 from generation.models import Experiment, Pair, Score
 from studies import experiments, experiments_report, report
+from studies.figures import Figure
 from tests.studies.factories import experiment
 from tests.studies.test_experiments import scored
 
@@ -106,6 +107,17 @@ def test_a_table_of_markdown_keeps_its_columns():
     text = report.as_markdown("t", [report.Section("s", tables=[table])])
 
     assert "| x\\|y | z |" in text
+
+
+def test_markdown_has_no_heading_above_nothing():
+    plot = Figure("f", "a plot", "", ("x",), ((1,),), "<svg/>")
+    sections = [
+        report.Section("only a plot", figures=[plot]),
+        report.Section("parts", parts=[report.Section("a part of plots", figures=[plot])]),
+        report.Section("said", ["Something."], parts=[report.Section("more", ["Else."])]),
+    ]
+
+    assert report.as_markdown("t", sections) == "# t\n\n## said\n\nSomething.\n\n### more\n\nElse.\n"
 
 
 @pytest.mark.parametrize(
