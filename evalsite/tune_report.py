@@ -163,7 +163,7 @@ def judged(one: Found) -> Table:
             number(1000 * arm["distance"]),
             str(arm["evaluations"]),
             str(arm["sequential"]),
-            f"{arm['seconds']:.2f}",
+            number(arm["seconds"]),
             number(arm["similarity"]["mean"]),
             number(arm["brightness"], signed=True),
         )

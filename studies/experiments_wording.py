@@ -124,17 +124,24 @@ def sweep(found: Found, metric: str, shown: Found) -> str:
     ]
     gain = "better than" if directed else "above"
     said = f"{metric}, {word} against the baseline: {'; '.join(bests)}."
-    if shown["gain_ends"] is None:
+    with_gain = [cell["steps"] for cell in at if cell["gains"]]
+    without = [cell["steps"] for cell in at if not cell["gains"]]
+    if not without:
         if len(at) > 1:
             said += f" At every N some {symbol} is {gain} the baseline."
-        return said
-    end = next(cell for cell in at if cell["steps"] == shown["gain_ends"])
-    if end is at[0]:
-        return said + f" No gain is shown: at N = {end['steps']} already no {symbol} is {gain} the baseline."
-    return said + (
-        f" The gain ends at N = {end['steps']}: no {symbol} is {gain} the baseline there, the {word} being "
-        f"{amount(end['best'])}."
-    )
+    elif not with_gain:
+        where = " at any N" if len(at) > 1 else ""
+        said += f" No gain is shown: no {symbol} is {gain} the baseline{where}."
+    elif max(with_gain) < min(without):
+        end = next(cell for cell in at if cell["steps"] == without[0])
+        said += (
+            f" The gain ends at N = {end['steps']}: no {symbol} is {gain} the baseline there, "
+            f"the {word} being {amount(end['best'])}."
+        )
+    else:
+        some, none = (listed(list(map(str, steps))) for steps in (with_gain, without))
+        said += f" Some {symbol} is {gain} the baseline at N = {some}; none is shown to be at N = {none}."
+    return said
 
 
 def equal_evaluations(found: Found) -> list[str]:

@@ -59,27 +59,32 @@ def test_no_difference_is_never_worded_as_equal():
     assert "no proof of none" in said
 
 
-def swept(gain_ends, *gains):
+def swept(*gains):
     def at(steps, gain):
         best = {"value": 1.35} | mean(gain, gain - 0.1, gain + 0.1)
-        return {"steps": steps, "best": best, "as_good": [1.0]}
+        return {"steps": steps, "best": best, "as_good": [1.0], "gains": [1.35] if gain > 0.1 else []}
 
-    return {
-        "better": "higher",
-        "gain_ends": gain_ends,
-        "steps": [at(10 * (place + 1), gain) for place, gain in enumerate(gains)],
-    }
+    return {"better": "higher", "steps": [at(10 * (place + 1), gain) for place, gain in enumerate(gains)]}
 
 
 @pytest.mark.parametrize(
     ("shown", "words"),
     [
         (
-            swept(20, 1.0, 0.05),
-            "The gain ends at N = 20: no ρ is better than the baseline there, the best being",
+            swept(1.0, 1.0, 0.05, 0.05),
+            "The gain ends at N = 30: no ρ is better than the baseline there, the best being",
         ),
-        (swept(10, 0.05, 0.05), "No gain is shown: at N = 10 already no ρ is better than the baseline."),
-        (swept(None, 1.0, 1.0), "At every N some ρ is better than the baseline."),
+        (swept(0.05, 0.05), "No gain is shown: no ρ is better than the baseline at any N."),
+        (swept(0.05), "No gain is shown: no ρ is better than the baseline."),
+        (swept(1.0, 1.0), "At every N some ρ is better than the baseline."),
+        (
+            swept(0.05, 1.0, 1.0, 0.05),
+            "Some ρ is better than the baseline at N = 20 and 30; none is shown to be at N = 10 and 40.",
+        ),
+        (
+            swept(1.0, 0.05, 1.0),
+            "Some ρ is better than the baseline at N = 10 and 30; none is shown to be at N = 20.",
+        ),
     ],
 )
 def test_where_a_gain_ends_is_said_with_its_interval(shown, words):
