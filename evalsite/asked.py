@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, product
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 from generation import tuning
@@ -42,13 +42,14 @@ class OutOfRange(ValueError):
 class Asked:
     """What to tune. subjects: fields of an item (label or prompt); images are shared out among them.
 
-    references, pilot, judge: images of each set. tries: settings that each arm may try out in its pilots.
+    reference_steps: None where the reference is given rather than drawn. references, pilot, judge: images of
+    each set. tries: settings that each arm may try out in its pilots.
     """
 
     steps: Sequence[int]
     subjects: Sequence[Mapping[str, Any]]
     offsets: Sequence[Offset] = (1,)
-    reference_steps: int = 250
+    reference_steps: int | None = 250
     references: int = 256
     pilot: int = 64
     judge: int = 256
@@ -67,11 +68,13 @@ class Asked:
     def draws(self, first_seed: int, count: int) -> list[dict[str, Any]]:
         """Fields of so many items from this seed on, each subject as often, ±1.
 
-        Each has a seed of its own: images that share their noise tell less than as many that don't, and take
-        the unbiased MMD² upwards.
+        Where there are more subjects than items, those taken lie evenly among all. Each item has a seed of
+        its own: images that share their noise tell less than as many that don't, and take the unbiased MMD²
+        upwards.
         """
-        seeds = range(first_seed, first_seed + count)
-        return [{"seed": seed, **subject} for seed, subject in zip(seeds, cycle(self.subjects), strict=False)]
+        among = len(self.subjects)
+        places = [i % among if count >= among else i * among // count for i in range(count)]
+        return [{"seed": first_seed + i, **self.subjects[place]} for i, place in enumerate(places)]
 
     def items(self, first_seed: int, count: int) -> list[Item]:
         """The same, as the engine takes them."""
@@ -81,7 +84,8 @@ class Asked:
 
     def check(self, timesteps: int) -> None:
         """Raises NotAllowed and OutOfRange where a model of so many timesteps can't take it."""
-        check_for(Condition(sampler=Sampler.DDPM, steps=self.reference_steps), timesteps)
+        if self.reference_steps is not None:
+            check_for(Condition(sampler=Sampler.DDPM, steps=self.reference_steps), timesteps)
         for steps, offset in product(self.steps, self.offsets):
             check_for(Condition(sampler=Sampler.SE2P, steps=steps, offset=offset), timesteps)
             if 2 * steps > timesteps:
@@ -101,4 +105,4 @@ class Asked:
         """Of the model, about: references, pilots of every arm, and all arms that are judged."""
         pilots = self.pilot * self.tries * (4 * len(self.offsets) + 3)  # of an N's steps
         judged = self.judge * 17
-        return self.references * self.reference_steps + sum(self.steps) * (pilots + judged)
+        return self.references * (self.reference_steps or 0) + sum(self.steps) * (pilots + judged)

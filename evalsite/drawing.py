@@ -103,6 +103,7 @@ class Gallery:
             "weights": self.model.fingerprint,
             "condition": condition.to_json(),
             "guidance": self.guidance,
+            "batch": self.batch,
             "device": self.model.device.type,
             "dtype": str(self.model.dtype),
         }

@@ -77,6 +77,8 @@ class Tuner:
         """
         asked = self.asked
         if reference is None:
+            if asked.reference_steps is None:
+                raise WrongReference("no reference: give images or the steps to draw them with")
             self.said(f"The reference: {asked.references} images of {asked.reference_steps} steps")
             slow = Condition(sampler=Sampler.DDPM, steps=asked.reference_steps)
             reference = self.gallery.images(slow, asked.items(REFERENCE_SEEDS, asked.references))

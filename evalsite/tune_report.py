@@ -27,10 +27,10 @@ SHORT = {  # in plots
 }
 Found = Mapping[str, Any]
 VERDICTS = {
-    "better": "is nearer to the reference than SE2P",
-    "worse": "is farther from the reference than SE2P",
-    "equivalent": "is as near to the reference as SE2P",
-    "undecided": "can't be told from SE2P with so few images",
+    "better": "is nearer to the reference than the chosen SE2P",
+    "worse": "is farther from the reference than the chosen SE2P",
+    "equivalent": "is as near to the reference as the chosen SE2P",
+    "undecided": "can't be told from the chosen SE2P with so few images",
 }
 BESIDE_PAPER = {
     "better": "On the judges' seeds SE2P with the paper's ρ = 1.35 is nearer to the reference than with this "
@@ -84,7 +84,8 @@ def words(found: Found) -> Iterator[str]:
             nearer = listed(of["better"])
             said += f"At the same evaluations or fewer these come nearer to the reference: {nearer}. "
         else:
-            said += "Nothing at the same evaluations or fewer is shown to come nearer to the reference. "
+            nothing = "Nothing else" if _is_better(arms, "paper") else "Nothing"
+            said += f"{nothing} at the same evaluations or fewer is shown to come nearer to the reference. "
         if of["equivalent"]:
             said += f"As near: {listed(of['equivalent'])}. "
         if of["undecided"]:
@@ -92,23 +93,33 @@ def words(found: Found) -> Iterator[str]:
         yield said.strip()
 
 
+def _is_better(arms: Found, name: str) -> bool:
+    return name in arms and arms[name]["verdict"] == "better"
+
+
 def _how_surely(one: Found, images: int) -> str:
     """How many other settings of SE2P the pilots can't tell from the one that they chose."""
-    others = [
-        beside
+    chosen = one["judged"][0]["condition"]
+    others = {
+        key: beside
         for pilot in one["pilots"]
         if pilot["parameter"] == "rho"
         for value, beside in _tried(pilot)
-        if beside is not None and not _is_chosen(one, pilot, value)
-    ]
+        if beside is not None and (key := _of_se2p(pilot["condition"] | {"rho": value})) != _of_se2p(chosen)
+    }
     if not others:  # a tuning of an earlier version, which kept none
         return ""
-    alike = [beside for beside in others if beside["low"] is None or beside["low"] <= 0]
+    alike = [beside for beside in others.values() if beside["low"] is None or beside["low"] <= 0]
     tell = f"can't tell {len(alike)} of the" if alike else "tell all of the"
     return (
         f"{many(images, 'pilot image').capitalize()} {tell} {len(others)} other settings of SE2P that were "
         "tried from it. "
     )
+
+
+def _of_se2p(condition: Found) -> tuple[Any, ...]:
+    """What tells one setting of SE2P from another: with ρ = 0 there is no noise to be own or shared."""
+    return (condition["offset"], condition["rho"], condition["rho"] and condition["predictor_noise"])
 
 
 def _tried(pilot: Found) -> list[tuple[float, Found | None]]:
@@ -120,9 +131,9 @@ def _tried(pilot: Found) -> list[tuple[float, Found | None]]:
 
 def _is_chosen(one: Found, pilot: Found, value: float) -> bool:
     """Whether it is judged: the best of all of SE2P's pilots, and the best of each of the baseline's."""
-    of_se2p = pilot["parameter"] == "rho"
-    ours = not of_se2p or pilot["condition"] == one["judged"][0]["condition"]
-    return bool(ours and value == pilot["value"])
+    if pilot["parameter"] != "rho":
+        return bool(value == pilot["value"])
+    return _of_se2p(pilot["condition"] | {"rho": value}) == _of_se2p(one["judged"][0]["condition"])
 
 
 def _parameters(se2p: Found) -> str:
@@ -213,14 +224,14 @@ def _forecasts(one: Found) -> Table:
             )
         )
     head = (
-        "arm", "distance", "measured", "variance", "measured", "drift", "measured", "brightness", "measured",
+        "arm", "distance", "measured", "variance", "measured", "drift", "measured", "mean", "measured",
     )  # fmt: skip
     note = (
         f"Distance: the closed form's to Gaussian data (Fréchet) beside {DISTANCE}, each on a scale of its "
         f"own; Spearman's rank correlation over these arms is {one['rank_correlation']:.2f} (1: the same "
         "order). In the space that the sampler works in, -1 to 1 for pixels: variance, of all images as a "
         "share of the reference's; drift, RMS difference to the plain baseline with the same steps and "
-        "seeds; brightness, mean of all numbers minus the reference's."
+        "seeds; mean, of all numbers, minus the reference's."
     )
     return Table(
         f"What the closed form says at N = {one['steps']}, and what was measured", head, rows, note, words=1
@@ -251,13 +262,13 @@ def _pilots(one: Found) -> Table:
         "measured best",
         "predicted best",
         "its drift",
-        "its brightness",
+        "its mean",
         f"{DISTANCE} of the pilot",
         "settings tried",
     )
     note = (
-        "Drift and brightness are what the closed form says of its own best: the RMS difference to the plain "
-        "baseline with the same steps and seeds, and the shift of the mean of all numbers."
+        "Drift and mean are what the closed form says of its own best: the RMS difference to the plain "
+        "baseline with the same steps and seeds, and the mean of all numbers minus the reference's."
     )
     return Table("What the pilots chose, beside the closed form", head, rows, note, words=2)
 

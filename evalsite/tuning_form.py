@@ -36,8 +36,8 @@ class TuningForm(forms.ModelForm):
         label="Denoising steps N",
         initial="10, 20, 50, 100",
         widget=UnfoldAdminTextInputWidget,
-        help_text="At most 20; each is tuned and judged on its own. Twice as many must be within the model’s "
-        "timesteps, since arms with 2N steps are judged too.",
+        help_text="One number or several, at most 20 of them; each is tuned and judged on its own. Twice "
+        "each must be within the model’s timesteps, since arms with 2N steps are judged too.",
     )
     offsets = forms.CharField(
         label="Offsets δ",

@@ -23,6 +23,7 @@ from generation.image_folders import BadImages
 from generation.models import Experiment, ImageModel
 from generation.scoring import names as metric_names
 from generation.sources import BadModel, find_label
+from generation.subjects import lines as lines_of
 
 FEW_CLASSES = 12  # are listed on the form
 CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -320,7 +321,7 @@ class ImportForm(forms.Form):
 
 def subjects_of(model: ImageModel, text: str) -> Sequence[planning.Subject]:
     """What to draw, one a line of `text`, as the model takes it. Raises NotAllowed."""
-    lines = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    lines = list(dict.fromkeys(lines_of(text)))
     if model.takes == ImageModel.Takes.NOTHING:
         if lines:
             raise NotAllowed("subjects", lines[0], f"nothing: {model} is unconditional")

@@ -1,5 +1,6 @@
 """What a command is to draw: classes by id or name, prompts of a file, or nothing but seeds."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,14 @@ def of(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> lis
     return [{}]
 
 
+def lines(text: str) -> list[str]:
+    """Of a file or a text area, without empty ones; other ends of lines that Unicode knows are text."""
+    return [line.strip() for line in re.split("\r\n|\r|\n", text) if line.strip()]
+
+
 def _lines(path: Path) -> list[str]:
     try:
-        found = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        found = lines(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise NotAllowed(
             "prompts", path, f"a text file in UTF-8 ({error.reason} at byte {error.start})"

@@ -48,7 +48,8 @@ def setting(recipe: Mapping[str, Any]) -> str:
     said = dict(recipe)
     match said["sampler"]:
         case "se2p":
-            found = f"SE2P with ρ = {said['rho']:.4g}, δ = {said['offset']}, {said['predictor_noise']} noise"
+            found = f"SE2P with ρ = {said['rho']:.4g}, δ = {said['offset']}"
+            found += f", {said['predictor_noise']} noise" if said["rho"] else ""  # with ρ = 0 there is none
             return found + ("" if said["gamma"] == 0.015 else f", γ = {said['gamma']:.4g}")
         case "diffusers":
             return str(said["scheduler"]).removesuffix("Scheduler")

@@ -6,7 +6,6 @@ its last chunk, a Parquet file and an archive lack their ends, and `manage.py ex
 name when it is whole.
 """
 
-import csv as csv_module
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from django.db import connection
 from psycopg import sql
 
+from generation.rows import writer
 from studies import pages
 from studies.columns import PARTICIPANTS, TABLES, Table, about_the_person, harmless
 from studies.form import Asked
@@ -217,7 +217,7 @@ def _csv(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> Iter
 
 def _codebook(study: Study, tally: Tally) -> Iterator[bytes]:
     out = io.StringIO()
-    write = csv_module.writer(out, lineterminator="\n").writerow
+    write = writer(out)
     write(["table", "column", "type", "meaning"])
     for name in TABLES:
         for column in table_of(study, name).columns:

@@ -5,7 +5,6 @@ trial; 1 where they chose the treatment, 0 the baseline, 0.5 no preference, empt
 Scores: one row a pair, a column for each metric and picture (and version, where a metric has several).
 """
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from psycopg import sql
 
+from generation.rows import writer
 from studies.columns import OF_PAIR, PARTICIPANT, SCORES, VOTES, Column, Kind, Table, harmless
 from studies.export import BLOCK, NotExported, Tally, parts, reading
 from studies.models import Study
@@ -72,7 +72,7 @@ def stream(study: Study, name: str, modes: Sequence[str], tally: Tally) -> Itera
 
 def _written(study: Study, form: Wide, modes: Sequence[str], tally: Tally) -> Iterator[bytes]:
     out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n").writerow
+    write = writer(out)
     with reading() as cursor:
         things = _things(cursor, study, form, modes)
         names = _of_votes(things) if form.long is VOTES else _of_scores(things)

@@ -46,15 +46,33 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, whenever the process is killed."""
-    part = path.with_name(f".{path.name}.part")
+    write_together(path.parent, {path.name: data})
+
+
+def write_together(path: Path, files: Mapping[str, bytes]) -> None:
+    """The same of files that belong together: where one can't be written, none is replaced.
+
+    Raises OSError that names the file.
+    """
+    parts = {name: path / f".{name}.part" for name in files}
     try:
-        with part.open("wb") as file:
+        for name, data in files.items():
+            _write(parts[name], data)
+        for name, part in parts.items():
+            part.replace(path / name)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        with path.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+DEEP = frozenset({"PNG", "PPM"})  # what Pillow opens as 32-bit numbers although the file has 16
 MOST_NAMED = 20  # of the pictures that can't be read
 
 
@@ -39,18 +40,26 @@ def pictures_in(folder: Path) -> list[Path]:
         raise BadPicture(f"{folder}: cannot be read as a folder ({error.strerror}).") from error
     found = [path for path in found if not path.name.startswith(".")]
     if not found:
-        raise BadPicture(f"{folder} has no pictures ({', '.join(sorted(SUFFIXES))}).")
+        raise BadPicture(f"{folder} has no pictures ({', '.join(sorted(SUFFIXES))}){_in_folders(folder)}.")
     return found
+
+
+def _in_folders(folder: Path) -> str:
+    """Where they may be instead, as the end of a sentence."""
+    inner = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return f"; give one of its folders: {', '.join(inner[:MOST_NAMED])}" if inner else ""
 
 
 def decode(path: Path | IO[bytes]) -> np.ndarray:
     """(H, W, 3) uint8.
 
     Raises BadPicture for a file that is missing, cut off or no picture, and for one that can't be brought to
-    8-bit RGB without a choice: several pictures, or floating-point numbers.
+    8-bit RGB without a choice: several pictures, floating-point numbers, or whole ones of 32 bits.
     """
+    kind = ""
     try:
         with Image.open(path) as opened:
+            kind = opened.format or ""
             # A telephone's second picture (MPO) is a thumbnail or the depth of the first.
             if opened.format != "MPO" and (count := getattr(opened, "n_frames", 1)) > 1:
                 raise BadPicture(f"{path}: holds {count} pictures; keep one.")
@@ -67,6 +76,8 @@ def decode(path: Path | IO[bytes]) -> np.ndarray:
         raise BadPicture(f"{path}: cannot be read ({why}); take it out or make it again.") from error
     if picture.mode == "F":
         raise BadPicture(f"{path}: holds floating-point numbers; make it 8 or 16 bits a channel.")
+    if picture.mode == "I" and kind not in DEEP:
+        raise BadPicture(f"{path}: holds whole numbers of 32 bits; make it 8 or 16 bits a channel.")
     if picture.mode.startswith("I"):
         deep = np.asarray(picture, np.float64)
         return np.repeat((deep / 257).round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,6 +1,5 @@
 """Participants in the admin: who came, what became of them, how carefully they answered, and approval."""
 
-import csv
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
+from generation.rows import writer
 from studies import access, care, columns
 from studies.access import May
 from studies.admin.rights import ReadOnly
@@ -85,11 +85,11 @@ class ParticipantAdmin(ReadOnly, ModelAdmin):
             content_type="text/csv; charset=utf-8",
             headers={"Content-Disposition": 'attachment; filename="ids.csv"'},
         )
-        table = csv.writer(answer, lineterminator="\n")
-        table.writerow(["id", "code", "state", "approved", "study", "participant"])
+        write = writer(answer)
+        write(["id", "code", "state", "approved", "study", "participant"])
         for person in queryset:
             row = [person.external_id, person.code, person.state, "yes" if person.approved_at else "no"]
-            table.writerow(map(columns.harmless, [*row, person.study.slug, person.pseudonym]))
+            write(map(columns.harmless, [*row, person.study.slug, person.pseudonym]))
         return answer
 
     def _approve(self, request: HttpRequest, queryset: QuerySet[Participant], *, approved: bool) -> None:

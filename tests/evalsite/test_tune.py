@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from PIL import Image
 
 from evalsite import asked, tune, tune_report
 from evalsite.drawing import Gallery
+from evalsite.management.commands import tune as tune_command
 from generation.conditions import Condition, Sampler
-from generation.engine import driver, png
+from generation.engine import driver, folder, png
 from generation.engine.families import Item, load
 from generation.engine.folder import alone_in, read_manifest
 from generation.scoring.registry import NO_WEIGHTS
@@ -39,9 +41,9 @@ def flowers(tmp_path_factory):
     return str(pipelines.ddpm(tmp_path_factory.mktemp("flowers"), classes=True))
 
 
-def tuned(model, out, *more, steps="2"):
+def tuned(model, out, *more, steps="2", take=SMALL):
     said = io.StringIO()
-    call_command("tune", "--model", model, "--out", str(out), "--steps", steps, *SMALL, *more,
+    call_command("tune", "--model", model, "--out", str(out), "--steps", steps, *take, *more,
                  stdout=said, stderr=said)  # fmt: skip
     return said.getvalue()
 
@@ -170,6 +172,24 @@ def test_a_run_draws_as_many_images_together_as_one_says(flowers, tmp_path):
     assert sizes(tmp_path / "one", "--batch", "4") == {4, 1}  # eight references and pilots, nine judges
     assert sizes(tmp_path / "all", "--batch", "64") == {8, 9}
     assert "--batch 64" in (tmp_path / "all" / "report.md").read_text()
+
+
+def test_more_subjects_than_images_are_taken_evenly():
+    wanted = asked.Asked(steps=[2], subjects=[{"label": label} for label in range(1000)])
+
+    labels = [draw["label"] for draw in wanted.draws(0, 64)]
+
+    assert len(set(labels)) == 64
+    assert max(np.diff([*labels, 1000])) <= 16
+
+
+def test_a_folder_keeps_the_number_that_is_drawn_together(flowers, tmp_path):
+    tuned(flowers, tmp_path / "out", "--batch", "4")
+    before = (tmp_path / "out" / "report.md").read_text()
+
+    with pytest.raises(CommandError, match="batch"):
+        tuned(flowers, tmp_path / "out", "--batch", "8")
+    assert (tmp_path / "out" / "report.md").read_text() == before
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "many"])
@@ -383,6 +403,79 @@ def test_the_words_follow_the_verdicts(run):
     assert "Nothing at the same evaluations or fewer is shown to come nearer to the reference." in second
 
 
+def test_where_the_papers_setting_is_nearer_only_the_rest_is_said_not_to_be(run):
+    one = json.loads(json.dumps(run[0]))
+    for arm in one["steps"][0]["judged"][1:]:
+        arm["verdict"] = "better" if arm["name"] == "paper" else "worse"
+
+    assert "Nothing else at the same evaluations" in tune_report.sections(one)[0].points[0]
+    assert "Nothing at the same evaluations" in judged_as(one, "paper", "worse")
+
+
+@pytest.mark.parametrize(
+    ("out", "says"), [("/tmp/o\udcff", "UTF-8"), ("/tmp/" + 300 * "a", "File name too long")]
+)
+def test_a_name_that_cannot_be_used_is_refused_before_anything_is_drawn(flowers, monkeypatch, out, says):
+    monkeypatch.setattr(driver, "generate", lambda *args, **more: pytest.fail("drawn"))
+
+    with pytest.raises(CommandError, match=says):
+        tuned(flowers, out)
+
+
+def test_what_begins_with_a_dash_is_said_so_that_it_can_be_repeated():
+    parser = tune_command.Command().create_parser("manage.py", "tune")
+    given = ["--model", "m", "--negative-prompt=-x y", "--out=-o", "--device", "cpu", "--steps", "2,4"]
+    options = vars(parser.parse_args(given))
+
+    words = shlex.split(tune_command._command(options))
+
+    assert words[:3] == ["python", "manage.py", "tune"]
+    assert vars(parser.parse_args(words[3:])) == options
+
+
+def test_what_an_earlier_run_found_is_replaced_in_so_many_words(flowers, tmp_path):
+    out = tmp_path / "out"
+    assert "is replaced" not in tuned(flowers, out)
+
+    assert f"What an earlier run found in {out} is replaced." in tuned(flowers, out, steps="4")
+
+
+def test_what_cannot_be_written_leaves_all_of_an_earlier_run(flowers, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    tuned(flowers, out)
+    kept = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    write, written = folder._write, []
+
+    def full(path, data):
+        written.append(path.name)
+        if "report.md" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, data)
+
+    monkeypatch.setattr(folder, "_write", full)
+
+    with pytest.raises(CommandError, match=r"report\.md\.part: No space left"):
+        tuned(flowers, out, steps="4")
+    assert ".tune.json.part" in written
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == kept
+
+
+def test_a_reference_of_ones_own_needs_no_steps_to_draw_one(tmp_path):
+    short = str(pipelines.ddpm(tmp_path / "short", num_train_timesteps=100))
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    size = load(short).shape[-1]
+    for n, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, size, size, 3), np.uint8)):
+        (pictures / f"{n}.png").write_bytes(png.encode(pixels))
+
+    tuned(short, tmp_path / "out", "--reference", str(pictures), take=SMALL[:2] + SMALL[4:])
+
+    found = json.loads((tmp_path / "out" / "tune.json").read_text())
+    assert found["asked"]["reference_steps"] is None
+    with pytest.raises(CommandError, match="steps = 250"):
+        tuned(short, tmp_path / "drawn", take=SMALL[:2] + SMALL[4:])
+
+
 def judged_as(found, name, verdict):
     """The words of the first N, were this arm judged so."""
     one = json.loads(json.dumps(found))
@@ -400,9 +493,7 @@ def test_a_scaled_baseline_that_is_the_plain_one_is_said_to_be(run, steps):
     said = [point for point in tune_report.sections(one)[1].points if "η = 1" in point]
 
     more = " with 2N steps" if steps == 4 else ""
-    assert said == [
-        f"No noise scale came nearer than η = 1: the scaled baseline{more} is the plain one{more}."
-    ]
+    assert said == [f"No noise scale came nearer than η = 1: the scaled baseline{more} is the plain one."]
 
 
 @pytest.mark.parametrize(("distance", "says"), [(-0.001, True), (0, True), (0.001, False)])
@@ -462,8 +553,10 @@ def test_the_report_shows_every_setting_that_the_pilots_tried(run):
     pilots = one["steps"][0]["pilots"]
     chosen = next(p for p in pilots if p["condition"] == one["steps"][0]["judged"][0]["condition"])
     of_se2p = [p for p in pilots if p["parameter"] == "rho"]
-    others = sum(len(p["tried"]) for p in of_se2p) - 1
-    alike = next(p for p in of_se2p if p is not chosen)["beside_chosen"][0]
+    # With ρ = 0 there is no noise to be own or shared: one setting.
+    others = len({(value, value and p["name"]) for p in of_se2p for value, _ in p["tried"]}) - 1
+    other = next(p for p in of_se2p if p is not chosen)
+    alike = next(b for b, (value, _) in zip(other["beside_chosen"], other["tried"], strict=True) if value)
 
     told = tune_report.sections(one)
     alike["low"] = -1.0

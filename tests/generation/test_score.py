@@ -13,7 +13,7 @@ from django.core.management import call_command, execute_from_command_line
 from PIL import Image
 
 from generation.engine import png
-from generation.engine.folder import Folder
+from generation.engine.folder import Folder, alone_in
 from generation.management.commands import score as command
 from generation.scoring import files, names, registry
 
@@ -85,6 +85,49 @@ def test_it_works(folder):
         ["cup.png", "", "brightness", repr(expected["brightness"][1])],
         ["cup.png", "", "clipped", repr(expected["clipped"][1])],
     ]
+
+
+def test_a_folder_is_scored_by_one_process_at_a_time(folder, capsys):
+    """Two would write into one file."""
+    score(folder, "--metrics", "brightness")
+    before = rows(folder)
+
+    with alone_in(folder):
+        assert "another process" in refused(capsys, folder, "--metrics", "clipped")
+    assert rows(folder) == before
+
+
+@pytest.mark.parametrize("name", ["a\rb.png", "a\nb.png", "a,b.png", 'a"b.png', "-a b.png"])
+def test_names_of_files_come_back_out_of_the_table(folder, name):
+    (folder / "cat.png").rename(folder / name)
+
+    score(folder, "--metrics", "brightness")
+
+    assert {row[0] for row in rows(folder)[1:]} == {name, "cup.png"}
+
+
+def test_whole_numbers_of_32_bits_are_refused_and_16_bits_are_not(folder, capsys):
+    deep = np.linspace(0, 65535, 12).reshape(3, 4)
+    Image.fromarray(deep.astype(np.uint16)).save(folder / "sixteen.png")
+    Image.fromarray(deep.astype(np.uint16)).save(folder / "sixteen.tif")
+    (folder / "sixteen.bmp").write_bytes(b"P5 4 3 65535 " + deep.astype(">u2").tobytes())
+    score(folder, "--metrics", "brightness")
+    values = {row[0]: float(row[3]) for row in rows(folder)[1:] if row[0].startswith("sixteen")}
+    assert len(values) == 3
+    assert all(value == pytest.approx(0.5, abs=0.01) for value in values.values())
+
+    Image.fromarray(deep.astype(np.int32)).save(folder / "more.tif")
+
+    assert "more.tif: holds whole numbers of 32 bits" in refused(capsys, folder)
+
+
+def test_where_pictures_lie_in_folders_these_are_named(folder, capsys):
+    inner = folder / "baseline"
+    inner.mkdir()
+    for path in folder.glob("*.png"):
+        path.rename(inner / path.name)
+
+    assert refused(capsys, folder).endswith("; give one of its folders: baseline.")
 
 
 def test_a_generated_folder_has_its_sides_and_its_pairs(generated):

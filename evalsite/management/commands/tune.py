@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from generation import conditions, subjects
 from generation.conditions import NotAllowed
-from generation.engine.folder import BadFolder, alone_in, write_whole
+from generation.engine.folder import BadFolder, alone_in, write_together
 from generation.scoring.weights import Unavailable, Weights
 from generation.sources import BadModel, describe
 from studies import report
@@ -94,6 +94,8 @@ class Command(BaseCommand):
         # What can be wrong without the model is said before PyTorch is loaded, which takes a while.
         if options["batch"] not in (allowed := conditions.Range(1, whole=True)):
             raise NotAllowed("batch", options["batch"], allowed)
+        command = _command(options)
+        _must_be_text(command)
         source = describe(options["model"], options["revision"])
         known = source.takes != "unknown"
         asked = _asked(options, source.takes, source.labels) if known else None
@@ -113,15 +115,16 @@ class Command(BaseCommand):
             )
             tuner = tune.Tuner(gallery, asked, Weights(settings.WEIGHTS, clip=settings.CLIP), self._say)
             found = tuner.run(reference)
-            parts = tune_report.sections(found, _command(options))
+            parts = tune_report.sections(found, command)
             title, lead = tune_report.title(found), tune_report.lead(found)
+            if (out / FOUND).exists():
+                self._say(f"What an earlier run found in {out} is replaced.")
             texts = {
                 FOUND: json.dumps(found, indent=1, ensure_ascii=False) + "\n",
                 REPORT: report.render(title, parts, lead=lead),
                 MARKDOWN: report.as_markdown(title, parts, lead=lead),
             }
-            for name, text in texts.items():
-                write_whole(out / name, text.encode())
+            write_together(out, {name: text.encode() for name, text in texts.items()})
         for line in parts[0].points:
             self.stdout.write(line)
         self.stdout.write(f"{out / REPORT} has it all.")
@@ -134,7 +137,8 @@ def _command(options: Mapping[str, Any]) -> str:
     """What repeats a run, all that was left to defaults included."""
     names = (
         "model", "revision", "steps", "reference", "reference_steps", "references", "offsets", "pilot",
-        "tries", "judge", "labels", "prompts", "negative_prompt", "guidance", "batch", "dtype", "out",
+        "tries", "judge", "labels", "prompts", "negative_prompt", "guidance", "batch", "dtype", "device",
+        "out",
     )  # fmt: skip
     words = ["python", "manage.py", "tune"]
     for name in names:
@@ -142,8 +146,20 @@ def _command(options: Mapping[str, Any]) -> str:
         if value in (None, "", []) or (name in ("references", "reference_steps") and options["reference"]):
             continue
         said = [",".join(map(str, value))] if name in ("steps", "offsets") else value
-        words += [f"--{name.replace('_', '-')}", *map(str, said if isinstance(said, list) else [said])]
+        option = f"--{name.replace('_', '-')}"
+        if str(said).startswith("-"):  # by itself it would be read as an option
+            words.append(f"{option}={said}")
+        else:
+            words += [option, *map(str, said if isinstance(said, list) else [said])]
     return shlex.join(words)
+
+
+def _must_be_text(command: str) -> None:
+    """Raises NotAllowed where the report could not say the command: a path whose bytes are no UTF-8."""
+    try:
+        command.encode()
+    except UnicodeEncodeError:
+        raise NotAllowed("a name", ascii(command)[1:-1], "UTF-8, in which the report says it") from None
 
 
 def _asked(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> Asked:
@@ -156,7 +172,7 @@ def _asked(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) ->
         steps=options["steps"],
         subjects=subjects.of(given, takes, labels),
         offsets=options["offsets"],
-        reference_steps=options["reference_steps"],
+        reference_steps=None if options["reference"] else options["reference_steps"],
         references=options["references"],
         pilot=options["pilot"],
         judge=options["judge"],
@@ -195,7 +211,11 @@ def _count(text: str) -> int:
 
 def _folder(text: str) -> Path:
     path = Path(text)
-    if not text or (path.exists() and not path.is_dir()):
+    try:
+        usable = bool(text) and (path.is_dir() or not path.exists())
+    except OSError as error:  # too long, or in a folder that can't be looked into
+        raise ArgumentTypeError(f"{text[:40]!r}: {error.strerror}") from None
+    if not usable:
         raise ArgumentTypeError(f"{text!r} is no folder; name one, which is made if it isn't there")
     return path
 

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from generation import catalogue, costs, planning, presets, tasks
 from generation.conditions import NotAllowed
 from generation.sources import BadModel
+from generation.subjects import lines as lines_of
 
 
 class Command(BaseCommand):
@@ -57,9 +58,9 @@ def _prompts(file: str | None) -> list[str]:
     if file is None:
         return []
     try:
-        lines = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
+        found = list(dict.fromkeys(lines_of(Path(file).read_text(encoding="utf-8-sig"))))
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{file}: cannot be read as UTF-8 text ({error}).") from None
-    if not (found := list(dict.fromkeys(filter(None, lines)))):
+    if not found:
         raise CommandError(f"{file}: holds no prompt; one a line is needed.")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from argparse import ArgumentTypeError
 from collections import defaultdict
@@ -19,7 +18,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from generation.engine.folder import MANIFEST, SCORES, BadFolder, read_manifest
+from generation.engine.folder import MANIFEST, SCORES, BadFolder, alone_in, read_manifest
+from generation.rows import writer
 from generation.scoring import names
 from generation.scoring.weights import CLIP, Unavailable, Weights
 
@@ -96,7 +96,9 @@ class Command(BaseCommand):
 
         folder = Path(options["folder"])
         try:
-            self._score(folder, options)
+            items = _items(folder)
+            with alone_in(folder):  # two would write one file
+                self._score(folder, items, options)
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was written.") from None
         except (BadPicture, BadFolder, Unavailable) as error:
@@ -104,8 +106,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{error.filename or folder}: {error.strerror or error}") from error
 
-    def _score(self, folder: Path, options: Mapping[str, Any]) -> None:
-        items = _items(folder)
+    def _score(self, folder: Path, items: Sequence[Item], options: Mapping[str, Any]) -> None:
         references = _references(items, options["reference"])
         weights = Weights(settings.WEIGHTS, dict(options["weights"]), options["clip"] or settings.CLIP)
         asked = _metrics(options["metrics"], _kinds(items, bool(references)), weights)
@@ -114,11 +115,11 @@ class Command(BaseCommand):
         part = folder / f".{SCORES}.part"
         try:
             with part.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(COLUMNS)
+                write = writer(file)
+                write(COLUMNS)
                 rows = 0
                 for row in _rows(items, references, asked, weights, options["device"] or None, failures):
-                    writer.writerow(row)
+                    write(row)
                     rows += 1
             if not rows:
                 raise CommandError(next(iter(failures.reason.values())))
