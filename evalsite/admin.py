@@ -281,6 +281,7 @@ def _found(row: Tuning) -> dict[str, Any]:
                 "table": tune_report.judged(one),
                 "best": setting(best["condition"]),
                 "control": control["words"],
+                "made": list(planning.made_alike(tunings.recommended(row, one, 1))),
             }
         )
     return {"words": tune_report.words(row.found), "lead": tune_report.lead(row.found), "each": each}

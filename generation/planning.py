@@ -166,17 +166,27 @@ def already_made(plan: Plan) -> Experiment | None:
         for part in plan.parts
         for draw in part.draws
     }
-    alike = Experiment.that_stand_alone().filter(
-        steps=list(plan.steps), guidance=plan.guidance, items__seed=min(draw[1] for draw in wanted)
-    )
-    for experiment in alike.order_by("pk").distinct():
-        recipes = [Recipe.from_json(each.recipe) for each in experiment.conditions.order_by("position")]
-        if recipes != list(plan.recipes) or experiment.items.count() != len(wanted):
+    for experiment in made_alike(plan):
+        if experiment.items.count() != len(wanted):
             continue
         items = experiment.items.values_list("model", "seed", "label", "prompt", "negative_prompt")
         if set(items) == wanted:
             return experiment
     return None
+
+
+def made_alike(plan: Plan) -> Iterator[Experiment]:
+    """Those of the same recipes, steps, guidance, models and first seed, whatever the number of items."""
+    alike = Experiment.that_stand_alone().filter(
+        steps=list(plan.steps),
+        guidance=plan.guidance,
+        items__seed=min(draw.seed for part in plan.parts for draw in part.draws),
+        items__model__in=[part.model.pk for part in plan.parts],
+    )
+    for experiment in alike.order_by("pk").distinct():
+        recipes = [Recipe.from_json(each.recipe) for each in experiment.conditions.order_by("position")]
+        if recipes == list(plan.recipes):
+            yield experiment
 
 
 def make(plan: Plan, owner: User | None = None, *, tuning: Tuning | None = None) -> Experiment:

@@ -375,6 +375,9 @@ def test_from_the_models_page_to_an_experiment_for_people(admin_client, model):
     assert again.redirect_chain[-1][0] == made.get_absolute_url()  # a second press, in another tab
     assert "is made already" in again.content.decode()
     assert Experiment.that_stand_alone().count() == 1
+    page = admin_client.get(row.get_absolute_url()).content.decode()
+    assert f'Made already: <a href="{made.get_absolute_url()}">{made}</a> (3 items).' in page
+    assert page.count("Made already") == 1
     one = row.found["steps"][1]
     se2p, control, toned = made.conditions.order_by("position")
     assert toned.name.startswith("ddpm-tone")
@@ -395,6 +398,14 @@ def test_from_the_models_page_to_an_experiment_for_people(admin_client, model):
 def now(client, row) -> str:
     page = client.get(reverse("admin:generation_tuning_now", args=[row.pk])).content.decode()
     return " ".join(page.split())
+
+
+def test_the_form_has_one_button_that_says_what_it_does(admin_client, model):
+    page = admin_client.get(reverse("admin:generation_tuning_add")).content.decode()
+
+    assert "Begin the tuning" in page
+    assert "_addanother" not in page
+    assert "_continue" not in page
 
 
 @pytest.mark.parametrize(
