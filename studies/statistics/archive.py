@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from generation.rows import writer
 from studies.statistics import table, whole
 from studies.statistics.beside import UNKNOWN, Meaning, Scored
 from studies.statistics.dropout import LEFT, RIGHT, Stand, dropout
@@ -77,7 +76,7 @@ def _votes(folder: Path) -> Votes | None:
 
 def _unquoted(data: bytes) -> bytes:
     out = io.StringIO()
-    write = writer(out)
+    write = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow
     for row in csv.reader(io.StringIO(data.decode(), newline="")):
         write([_QUOTED.sub("", cell) for cell in row])
     return out.getvalue().encode()

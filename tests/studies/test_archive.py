@@ -1,5 +1,6 @@
 """One zip of everything: whole by its manifest, and its scripts give the figures of the results page."""
 
+import csv
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ from django.core.management import CommandError, call_command
 from generation.models import Pair, Score
 from studies import archive, export, latest, protocol, recruitment, running
 from studies.models import Mode, Participant, Study
+from studies.statistics import archive as analysis_of_archive
 from tests.studies.factories import Person, draft, experiment, published
 
 pytestmark = pytest.mark.django_db
@@ -227,3 +229,13 @@ def test_the_command_writes_it(tmp_path):
     assert zipfile.is_zipfile(tmp_path / "study.zip")
     with pytest.raises(CommandError, match="The archive is zip; leave --format out"):
         call_command("export", study.slug, "archive", format="csv")
+
+
+def test_text_that_a_spreadsheet_would_run_is_read_as_it_was_typed():
+    """Also where a carriage return stands in it, which many take for the end of a row."""
+    kept = b"id,text\na,\"'=1\rb\"\nc,'d\n"
+
+    read = analysis_of_archive._unquoted(kept).decode()
+    rows = list(csv.reader(io.StringIO(read, newline="")))
+
+    assert rows == [["id", "text"], ["a", "=1\rb"], ["c", "'d"]]
