@@ -16,7 +16,7 @@ from django.http import FileResponse, Http404, HttpRequest
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 from unfold.admin import ModelAdmin
@@ -276,7 +276,8 @@ class PairAdmin(ModelAdmin):
             if score.metric in before
         ] + [(score.metric, f"{score.value:.3g}") for score in pair.scores.all()]
         worded = [(METRICS[name].words if name in METRICS else "", name, value) for name, value in rows]
-        return format_html_join("", '<div title="{}">{} {}</div>', worded)
+        lines = format_html_join("", '<div title="{}">{} {}</div>', worded)
+        return format_html('<div class="pair-scores">{}</div>', lines)
 
 
 def order(chosen: str | None) -> list[OrderBy]:
