@@ -124,6 +124,7 @@ def _findings(found: Found) -> Section:
         parts.append(
             Section(
                 f"Over {wording.NAMES[sweep['parameter']]}" + (f", {sweep['model']}" if several else ""),
+                [wording.family(wording.SYMBOLS[sweep["parameter"]])],
                 points=[wording.sweep(sweep, name, shown) for name, shown in sweep["metrics"].items()],
             )
         )
@@ -139,15 +140,22 @@ def _findings(found: Found) -> Section:
         parts.append(
             Section("Drift" + (f", {drift['model']}" if several else ""), points=wording.drift(drift))
         )
-    flagged = sorted(comparisons, key=lambda c: -(c["flags"]["any"]["share"] or 0))
-    if len(comparisons) > MOST_SENTENCES:
-        flagged = [flagged[0], flagged[-1]]  # the table has all
-    parts.append(Section("Flags", points=[wording.flags(c) for c in flagged]))
+    parts.append(Section("Flags", points=_flagged(comparisons, several)))
     intro = (
         "Differences are treatment - baseline on the same items, with 95\u2009% intervals in brackets; a "
         "difference is called one where Holm's p over the metrics of its comparison is below .05."
     )
     return Section("What was found", [intro], parts=parts)
+
+
+def _flagged(comparisons: Sequence[Found], several: bool) -> list[str]:
+    """How many pairs are flagged: most first, or only both ends where comparisons are many."""
+    if len(comparisons) > MOST_SENTENCES:  # the table has all
+        return wording.most_and_least_flagged(comparisons, several=several)
+    return [
+        wording.flags(c, model=c["model"] if several else "")
+        for c in sorted(comparisons, key=lambda c: -c["flags"]["any"]["share"])
+    ]
 
 
 def _named(comparison: Found, several: bool) -> str:

@@ -15,6 +15,7 @@ NAMES = {
     "processors": "the number of processors P",
     "noise_scale": "the noise scale η",
 }
+MOST_NAMED = 3  # comparisons that are alike; of more, their number is said
 Found = Mapping[str, Any]
 
 
@@ -144,6 +145,14 @@ def sweep(found: Found, metric: str, shown: Found) -> str:
     return said
 
 
+def family(symbol: str) -> str:
+    """Over what Holm's correction goes in a sweep, where other sentences speak of another family."""
+    return (
+        f"Holm's correction goes over the values of {symbol} here, not over the metrics, so a difference "
+        "named above need not be one here."
+    )
+
+
 def equal_evaluations(found: Found) -> list[str]:
     """Each condition against the plain baseline of the same cost, which must be there."""
     whom = f"{called(found['reference']['condition'])} at N = {found['reference']['steps']}"
@@ -182,15 +191,42 @@ def _over(points: Sequence[Found]) -> str:
     return listed([f"{amount(point, signed=False)} at N = {point['steps']}" for point in points])
 
 
-def flags(found: Found) -> str:
+def flags(found: Found, *, model: str = "") -> str:
     """How many pairs of a comparison are flagged, by kind."""
     any_ = found["flags"]["any"]
+    where = f"N = {found['steps']}" + (f" ({model})" if model else "")
     said = (
-        f"{found['treatment']} at N = {found['steps']}: {any_['n']} of {many(found['n_pairs'], 'pair')} "
-        f"flagged, {share(any_)}"
+        f"{found['treatment']} at {where}: {any_['n']} of {many(found['n_pairs'], 'pair')} flagged, "
+        f"{share(any_)}"
     )
     kinds = [f"{kind} {shown['n']}" for kind, shown in found["flags"].items() if kind != "any" and shown["n"]]
     return f"{said}: {listed(kinds)}." if kinds else f"{said}."
+
+
+def most_and_least_flagged(found: Sequence[Found], *, several: bool = False) -> list[str]:
+    """Both ends of many comparisons, which must have shares, with all that are alike there.
+
+    several: models, so that each is named.
+    """
+    shares = [c["flags"]["any"]["share"] for c in found]
+    most, least = max(shares), min(shares)
+    if most == least:
+        return [f"All {len(found)} comparisons have as many pairs flagged: {percent(most)}."]
+    return [
+        sentence
+        for word, end in (("Most", most), ("Least", least))
+        for sentence in _flagged_alike(
+            word, [c for c, of in zip(found, shares, strict=True) if of == end], several
+        )
+    ]
+
+
+def _flagged_alike(word: str, found: Sequence[Found], several: bool) -> list[str]:
+    if len(found) > MOST_NAMED:
+        alike = percent(found[0]["flags"]["any"]["share"])
+        return [f"{word} flagged: {len(found)} comparisons, with {alike} of their pairs each."]
+    rank = f"{word} flagged" + (f" (one of {len(found)} alike)" if len(found) > 1 else "")
+    return [f"{rank}: {flags(c, model=c['model'] if several else '')}" for c in found]
 
 
 def left_out(n: int) -> str:

@@ -94,6 +94,44 @@ def test_where_a_gain_ends_is_said_with_its_interval(shown, words):
     assert "not told from 1)" in said
 
 
+def test_a_sweep_says_over_what_its_correction_goes():
+    assert wording.family("ρ").startswith("Holm's correction goes over the values of ρ here")
+
+
+def flagged(treatment, n, steps=20):
+    any_ = {"n": n, "share": n / 200, "low": 0.0, "high": 0.5}
+    return {
+        "treatment": treatment,
+        "baseline": "baseline",
+        "model": "flowers",
+        "steps": steps,
+        "n_pairs": 200,
+        "flags": {"any": any_, "blurred": any_},
+    }
+
+
+def test_both_ends_of_the_flags_are_named_with_what_is_alike_there():
+    most, also, least = wording.most_and_least_flagged(
+        [flagged("a", 40), flagged("b", 6), flagged("c", 40), flagged("d", 5)]
+    )
+
+    assert most.startswith("Most flagged (one of 2 alike): a at N = 20: 40 of 200 pairs flagged, 20.0")
+    assert also.startswith("Most flagged (one of 2 alike): c at N = 20")
+    assert least.startswith("Least flagged: d at N = 20: 5 of 200 pairs flagged")
+
+
+def test_of_many_that_are_alike_the_number_is_said():
+    said = wording.most_and_least_flagged([flagged("a", 2), *(flagged(f"b{i}", 0) for i in range(9))])
+
+    assert said[1].replace("\u2009", " ") == "Least flagged: 9 comparisons, with 0.0 % of their pairs each."
+
+
+def test_ends_that_are_the_same_are_said_once():
+    (said,) = wording.most_and_least_flagged([flagged(name, 2) for name in "abc"])
+
+    assert said.replace("\u2009", " ") == "All 3 comparisons have as many pairs flagged: 1.0 %."
+
+
 def test_a_share_near_an_end_keeps_its_interval():
     assert wording.share({"share": 0.0, "low": 0.0, "high": 0.61}).replace("\u2009", " ") == "0.0 % (0 to 61)"
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from generation import presets, tasks
-from generation.models import Experiment, Pair, Score
+from generation.models import Condition, Experiment, Pair, Score
 from studies import experiments, experiments_report, report
 from studies.figures import Figure
 from tests.studies.factories import experiment
@@ -200,3 +200,31 @@ def test_sections_of_an_unfinished_experiment_say_so():
 
     section = experiments_report.sections(found, [])[0]
     assert "not finished" in section.paragraphs[0]
+
+
+def findings(made):
+    """The parts of “What was found” by their headings."""
+    _, found, *_ = experiments_report.sections(experiments.compute(made), [])
+    return {part.title: part for part in found.parts}
+
+
+def test_a_sweep_says_first_over_what_its_correction_goes():
+    made = scored(treatments=("one", "two"))
+    for name, rho in (("one", 1.0), ("two", 2.0)):
+        recipe = {"sampler": "se2p", "rho": rho}
+        Condition.objects.filter(experiment=made, name=name).update(recipe=recipe)
+
+    (said,) = findings(made)["Over the noise scale ρ"].paragraphs
+    assert "over the values of ρ here, not over the metrics" in said
+
+
+def test_of_many_comparisons_both_ends_of_the_flags_are_named():
+    made = scored(12, treatments=tuple(f"t{i}" for i in range(9)), metrics=("sharpness",))
+    for name in ("t3", "t5"):
+        one = made.pairs.filter(treatment__condition__name=name).first()
+        Pair.objects.filter(pk=one.pk).update(flags=["blurred"])
+
+    first, second, last = findings(made)["Flags"].points
+    assert first.startswith("Most flagged (one of 2 alike): t3 at N = 20: 1 of 12 pairs flagged")
+    assert second.startswith("Most flagged (one of 2 alike): t5 at N = 20")
+    assert last.startswith("Least flagged: 7 comparisons")
