@@ -433,6 +433,11 @@ def names(conditions: Sequence[Condition] | Sequence[Recipe], steps: int | None 
     return [name for name in given if name is not None]
 
 
+def called(name: str) -> str:
+    """The baseline with its article; any other condition by its name."""
+    return "the baseline" if name == "baseline" else name
+
+
 def _differs(condition: Condition | Recipe, own_steps: int) -> dict[str, Any]:
     found = condition.differs()
     factor = found.pop("steps_factor", 1)

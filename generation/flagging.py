@@ -1,16 +1,20 @@
 """Flags of an experiment's pairs: what went wrong in the treatment's picture."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import product
 from math import isfinite
 
 from django.db import transaction
+from django.db.models import Count
 
+from generation.conditions import called
 from generation.models import Experiment, Pair, Score
 from generation.scoring import names
-from generation.scoring.flags import RULES, flags, thresholds
+from generation.scoring.flags import FEWEST, FLAGS, RULES, flags, thresholds
 
 Setting = tuple[int, int]  # a model's key and a number of steps: each has its own baseline
+Cell = tuple[int, int, int]  # a setting and a treatment's key
 BATCH = 2000
 
 
@@ -57,6 +61,81 @@ def limits(experiment: Experiment, *, by_hand: bool = True) -> dict[Setting, dic
         values[model, steps][metric].append(value)
     settings = experiment.pairs.values_list("item__model", "steps").distinct()
     return {setting: thresholds(values[setting], own) for setting in settings.order_by()}
+
+
+def never(experiment: Experiment) -> dict[Cell, dict[str, str]]:
+    """The flags that no pair can have, each with the reason: without a threshold or a score none is raised.
+
+    Under `any` stands why there is no flag at all.
+    """
+    conditions = list(experiment.conditions.order_by("position"))
+    models = experiment.items.order_by().values_list("model", flat=True).distinct()
+    limited, scored = _limited(experiment), _scored(experiment)
+    base = called(conditions[0].name) if conditions else ""
+    found = {}
+    for model, steps, treatment in product(models, experiment.steps, conditions[1:]):
+        metrics = scored[model, steps, treatment.pk]
+        why = {name: _why_never(name, limited[model, steps], metrics, base) for name in FLAGS}
+        known = {name: reason for name, reason in why.items() if reason}
+        if len(known) == len(FLAGS):
+            # Thresholds are missing in most cases; that some metrics are besides explains little.
+            known["any"] = next((r for r in known.values() if "threshold" in r), "there are no scores")
+        found[model, steps, treatment.pk] = known
+    return found
+
+
+def _why_never(flag: str, limited: Collection[str], metrics: Collection[str], base: str) -> str:
+    """Empty where a pair can have the flag. limited: the rules that have a threshold."""
+    rules = [rule for rule in RULES if rule.flag == flag]
+    scored = [rule for rule in rules if rule.metric in metrics]
+    if not scored:
+        return f"there are no scores of {' or '.join(rule.metric for rule in rules)}"
+    if not any(rule.name in limited for rule in scored):
+        return (
+            f"there is no threshold, as fewer than {FEWEST} of {base}'s pictures are scored and none is set "
+            "by hand"
+        )
+    return ""
+
+
+def _limited(experiment: Experiment) -> dict[Setting, set[str]]:
+    """The names of the rules that have a threshold, as `limits` finds them but without the scores."""
+    yardsticks = {rule.yardstick for rule in RULES}
+    rows = (
+        Score.objects.filter(image__condition__experiment=experiment, image__condition__position=0)
+        .filter(metric__in=yardsticks, version__in={names.METRICS[name].version for name in yardsticks})
+        .order_by()
+        .values_list("image__item__model", "image__steps", "metric")
+        .annotate(n=Count("pk"))
+    )
+    enough = {(model, steps, metric) for model, steps, metric, n in rows if n >= FEWEST}
+    return defaultdict(
+        lambda: set(experiment.thresholds),
+        {
+            (model, steps): {
+                rule.name
+                for rule in RULES
+                if rule.name in experiment.thresholds or (model, steps, rule.yardstick) in enough
+            }
+            for model, steps, _ in enough
+        },
+    )
+
+
+def _scored(experiment: Experiment) -> dict[Cell, set[str]]:
+    """The metrics that a treatment's pictures or pairs have scores of."""
+    found: dict[Cell, set[str]] = defaultdict(set)
+    wanted = {rule.metric for rule in RULES}
+    of_images = Score.objects.filter(
+        image__condition__experiment=experiment, image__condition__position__gt=0, metric__in=wanted
+    ).values_list("image__item__model", "image__steps", "image__condition", "metric")
+    of_pairs = Score.objects.filter(pair__experiment=experiment, metric__in=wanted).values_list(
+        "pair__item__model", "pair__steps", "pair__treatment__condition", "metric"
+    )
+    for rows in (of_images, of_pairs):
+        for model, steps, treatment, metric in rows.order_by().distinct():
+            found[model, steps, treatment].add(metric)
+    return found
 
 
 def flag(experiment: Experiment) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from generation import __version__, conditions, presets
+from generation import __version__, conditions, flagging, presets
 from generation.models import Experiment, ImageModel, Pair, Score
 from studies.results import UNITS
 from studies.snapshot import snapshot
@@ -103,9 +103,9 @@ class _Places:
         self.seeds = (min((row[4] for row in rows), default=0), max((row[4] for row in rows), default=0))
         models = ImageModel.objects.filter(items__experiment=experiment).distinct().order_by("name")
         self.models = [Model(m.name, UNITS.get(cast(ImageModel.Takes, m.takes), "seed")) for m in models]
-        of_model = {model.pk: place for place, model in enumerate(models)}
+        self._of_model = {model.pk: place for place, model in enumerate(models)}
         subjects: dict[tuple[int | None, str], int] = {}
-        self.model = np.array([of_model[model] for _, model, *_ in rows], np.int64)
+        self.model = np.array([self._of_model[model] for _, model, *_ in rows], np.int64)
         self.subject = np.array(
             [subjects.setdefault((label, prompt), len(subjects)) for _, _, label, prompt, _ in rows],
             np.int64,
@@ -148,8 +148,15 @@ class _Places:
             flags[where] = [sum(bit[flag] for flag in row[4]) for row in rows]
         return Scored(
             self.models, self.model, self.subject, self.conditions, self.steps, made, excluded, flags, names,
-            metrics, images, pairs,
+            metrics, images, pairs, self._never(),
         )  # fmt: skip
+
+    def _never(self) -> dict[tuple[int, int, int], dict[str, str]]:
+        """The flags that no pair can have, by places."""
+        return {
+            (self._of_model[model], int(self._condition([condition])[0]), self.steps.index(steps)): why
+            for (model, steps, condition), why in flagging.never(self._experiment).items()
+        }
 
 
 def _lookup(keys: list[int]) -> Any:

@@ -140,7 +140,14 @@ def _findings(found: Found) -> Section:
         parts.append(
             Section("Drift" + (f", {drift['model']}" if several else ""), points=wording.drift(drift))
         )
-    parts.append(Section("Flags", points=_flagged(comparisons, several)))
+    by_hand = ["Some thresholds were set by hand; the section “Flags” below names them."]
+    parts.append(
+        Section(
+            "Flags",
+            by_hand if found["experiment"]["thresholds"] else [],
+            points=_flagged(comparisons, several),
+        )
+    )
     intro = (
         "Differences are treatment - baseline on the same items, with 95\u2009% intervals in brackets; a "
         "difference is called one where Holm's p over the metrics of its comparison is below .05."
@@ -150,11 +157,16 @@ def _findings(found: Found) -> Section:
 
 def _flagged(comparisons: Sequence[Found], several: bool) -> list[str]:
     """How many pairs are flagged: most first, or only both ends where comparisons are many."""
+    known = [c for c in comparisons if c["flags"]["any"]["share"] is not None]
+    if not known:
+        return [wording.never_flagged(comparisons)]
     if len(comparisons) > MOST_SENTENCES:  # the table has all
-        return wording.most_and_least_flagged(comparisons, several=several)
+        without = len(comparisons) - len(known)
+        more = [f"In {many(without, 'comparison')} no pair could be flagged."] if without else []
+        return wording.most_and_least_flagged(known, several=several) + more
     return [
         wording.flags(c, model=c["model"] if several else "")
-        for c in sorted(comparisons, key=lambda c: -c["flags"]["any"]["share"])
+        for c in sorted(comparisons, key=lambda c: -(c["flags"]["any"]["share"] or 0))
     ]
 
 
@@ -354,22 +366,46 @@ def _flags(found: Found) -> Section:
         for c in comparisons
     ]
     own = found["experiment"]["thresholds"]
-    words = (
-        "A pair is flagged where the treatment's picture lies beyond a threshold; thresholds are the "
-        "baseline's own 1\u2009% and 99\u2009% quantiles over seeds, of each model and N, so about one in a "
-        "hundred of the baseline's pictures lies beyond each."
-    )
+    words = "A pair is flagged where the treatment's picture lies beyond a threshold"
+    if all(c["flags"]["any"]["share"] is None for c in comparisons):
+        words += f". {wording.never_flagged(comparisons)}"
+    else:
+        words += (
+            "; thresholds are the baseline's own 1\u2009% and 99\u2009% quantiles over seeds, of each model "
+            "and N, so about one in a hundred of the baseline's pictures lies beyond each."
+        )
     if own:
-        words += f" Set by hand: {listed([f'{name} {limit:g}' for name, limit in own.items()])}."
+        words += f" Set by hand instead: {listed([f'{name} {limit:g}' for name, limit in own.items()])}."
     return Section(
         "Flags",
         [words],
         tables=[
             Table(
-                "Share of pairs flagged (95\u2009%)", ("condition", "model", *kinds, "pairs"), rows, words=2
+                "Share of pairs flagged (95\u2009%)",
+                ("condition", "model", *kinds, "pairs"),
+                rows,
+                _without(comparisons, kinds),
+                words=2,
             )
         ],
     )
+
+
+def _without(comparisons: Sequence[Found], kinds: Sequence[str]) -> str:
+    """Why cells of the table of flags are empty, and which flags no pair at all could have."""
+    said = []
+    empty = [c["flags"][kind] for c in comparisons for kind in kinds if c["flags"][kind]["share"] is None]
+    if empty:
+        reasons = dict.fromkeys(cell["reason"] for cell in empty)
+        said.append(f"–: no pair could have the flag: {listed(reasons)}.")
+    nowhere = set.intersection(*(set(c["never_flagged"]) for c in comparisons)) - set(kinds)
+    if nowhere and not all(c["flags"]["any"]["share"] is None for c in comparisons):
+        said += [
+            f"No pair could have the flag “{flag}”: {why}."
+            for flag, why in comparisons[0]["never_flagged"].items()
+            if flag in nowhere
+        ]
+    return " ".join(said)
 
 
 def _reading(found: Found) -> Section:

@@ -195,12 +195,20 @@ def flags(found: Found, *, model: str = "") -> str:
     """How many pairs of a comparison are flagged, by kind."""
     any_ = found["flags"]["any"]
     where = f"N = {found['steps']}" + (f" ({model})" if model else "")
+    if any_["share"] is None:
+        return f"{found['treatment']} at {where}: no pair could be flagged: {any_['reason']}."
     said = (
         f"{found['treatment']} at {where}: {any_['n']} of {many(found['n_pairs'], 'pair')} flagged, "
         f"{share(any_)}"
     )
     kinds = [f"{kind} {shown['n']}" for kind, shown in found["flags"].items() if kind != "any" and shown["n"]]
     return f"{said}: {listed(kinds)}." if kinds else f"{said}."
+
+
+def never_flagged(found: Sequence[Found]) -> str:
+    """That no pair of any comparison could be flagged, and why."""
+    reasons = dict.fromkeys(c["flags"]["any"]["reason"] for c in found)
+    return f"No pair could be flagged: {listed(reasons)}."
 
 
 def most_and_least_flagged(found: Sequence[Found], *, several: bool = False) -> list[str]:

@@ -62,6 +62,8 @@ class Scored:
 
     model, subject: (I,) codes; a subject is a label or prompt. made, excluded: (I, C, S) whether the
     treatment's pair is there, and is left out. flags: (I, C, S) bits, in the order of flag_names.
+    never: by places of model, condition and steps, the flags that no pair there can have, with the reason;
+    `any` among them where it can have none.
     images: of each picture; pairs: of the two pictures of a pair, at its treatment's place.
     """
 
@@ -77,6 +79,7 @@ class Scored:
     metrics: Mapping[str, Metric]
     images: Mapping[str, Cube]
     pairs: Mapping[str, Cube]
+    never: Mapping[tuple[int, int, int], Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def kept(self) -> Mask:
@@ -88,6 +91,7 @@ class _Part:
     """One model's items. unit: its sampled unit in words, clusters: its code for each of the items."""
 
     data: Scored
+    place: int
     model: Model
     items: Codes
     unit: str
@@ -143,10 +147,10 @@ def _part(data: Scored, m: int) -> _Part:
     model = data.models[m]
     subjects, n = codes(data.subject[items])
     if 1 < n < len(items):
-        return _Part(data, model, items, model.shares, subjects, n)
+        return _Part(data, m, model, items, model.shares, subjects, n)
     # One label with many seeds, or one seed of each: every item is its own unit.
     unit = "seed" if n == 1 else model.shares
-    return _Part(data, model, items, unit, np.arange(len(items)), len(items))
+    return _Part(data, m, model, items, unit, np.arange(len(items)), len(items))
 
 
 def _warned(part: _Part) -> dict[str, str]:
@@ -194,6 +198,7 @@ def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
         "metrics": {name: beside[name] | adjusted[name].plain("items") for name in adjusted},
         "pairs": {name: found.plain("items") for name, found in _of_pairs(part, c, s)},
         "flags": _flags(part, c, s),
+        "never_flagged": {k: why for k, why in _never(part, c, s).items() if k != "any"},
     }
 
 
@@ -214,16 +219,23 @@ def _of_pairs(part: _Part, c: int, s: int) -> Iterator[tuple[str, scores.Mean]]:
 
 
 def _flags(part: _Part, c: int, s: int) -> dict[str, Any]:
-    """How many pairs have each flag, and any."""
+    """How many pairs have each flag, and any; no share where none can have it."""
     kept = part.data.kept[part.items, c, s]
     bits, clusters = part.data.flags[part.items, c, s][kept], part.clusters[kept]
     kinds = {name: (bits >> i) & 1 == 1 for i, name in enumerate(part.data.flag_names)}
-    return {"any": _flagged(bits > 0, clusters)} | {
-        name: _flagged(raised, clusters) for name, raised in kinds.items()
+    never = _never(part, c, s)
+    return {"any": _flagged(bits > 0, clusters, never.get("any"))} | {
+        name: _flagged(raised, clusters, never.get(name)) for name, raised in kinds.items()
     }
 
 
-def _flagged(raised: Mask, clusters: Codes) -> dict[str, Any]:
+def _never(part: _Part, c: int, s: int) -> Mapping[str, str]:
+    return part.data.never.get((part.place, c, s), {})
+
+
+def _flagged(raised: Mask, clusters: Codes, never: str | None) -> dict[str, Any]:
+    if never and not raised.any():
+        return reasoned({"n": 0, "share": None, "low": None, "high": None}, never)
     found = scores.clustered_share(raised.astype(np.float64), clusters)
     plain = {"n": int(raised.sum()), "share": found.share, "low": found.low, "high": found.high}
     return reasoned(plain, found.reason)

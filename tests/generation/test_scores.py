@@ -236,6 +236,37 @@ class TestFlags:
         assert flagging.set_thresholds(found, {"brightness above": 0.0}) == 6
         assert flagging.set_thresholds(found, {}) == 0  # six seeds tell nothing of the ends
 
+    def test_a_flag_without_a_threshold_is_never_raised(self):
+        found = scored(metrics=["brightness"])  # six seeds tell nothing of the ends
+
+        (why,) = {str(cell) for cell in flagging.never(found).values()}
+        assert "'blown out': \"there is no threshold, as fewer than 20 of the baseline's pictures" in why
+        assert "'drifted': 'there are no scores of drift'" in why
+        assert "'any': \"there is no threshold" in why
+
+    def test_a_threshold_by_hand_lets_a_flag_be_raised(self):
+        found = scored(metrics=["brightness"])
+        flagging.set_thresholds(found, {"brightness above": 9.0, "drift below": 0.5})
+
+        for never in flagging.never(found).values():
+            assert not never.keys() & {"any", "blown out"}
+            assert never["drifted"] == "there are no scores of drift"
+
+    def test_enough_of_the_baselines_pictures_let_a_flag_be_raised(self):
+        found = scored(seeds=range(10), metrics=["brightness"])
+
+        for never in flagging.never(found).values():
+            assert not never.keys() & {"any", "blown out"}
+            assert never["blurred"] == "there are no scores of sharpness"
+
+    def test_whose_pictures_were_too_few_is_said_by_name(self):
+        found = scored(metrics=["brightness"])
+        found.conditions.filter(position=1).update(name="other")
+        found.conditions.filter(position=0).update(name="se2p-rho2")
+
+        for never in flagging.never(found).values():
+            assert "fewer than 20 of se2p-rho2's pictures" in never["any"]
+
     @pytest.mark.parametrize("own", [{"beauty above": 1.0}, {"brightness above": float("nan")}])
     def test_thresholds_of_no_rule_or_no_number_are_refused(self, own):
         with pytest.raises(flagging.BadThreshold):

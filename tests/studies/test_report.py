@@ -219,12 +219,66 @@ def test_a_sweep_says_first_over_what_its_correction_goes():
 
 
 def test_of_many_comparisons_both_ends_of_the_flags_are_named():
-    made = scored(12, treatments=tuple(f"t{i}" for i in range(9)), metrics=("sharpness",))
+    made = scored(24, treatments=tuple(f"t{i}" for i in range(9)), metrics=("sharpness",))
     for name in ("t3", "t5"):
         one = made.pairs.filter(treatment__condition__name=name).first()
         Pair.objects.filter(pk=one.pk).update(flags=["blurred"])
 
     first, second, last = findings(made)["Flags"].points
-    assert first.startswith("Most flagged (one of 2 alike): t3 at N = 20: 1 of 12 pairs flagged")
+    assert first.startswith("Most flagged (one of 2 alike): t3 at N = 20: 1 of 24 pairs flagged")
     assert second.startswith("Most flagged (one of 2 alike): t5 at N = 20")
     assert last.startswith("Least flagged: 7 comparisons")
+
+
+def flags_of(made):
+    """What is found of flags, in words, and the section that tells it with its table."""
+    found = experiments.compute(made)
+    said = next(part for part in experiments_report.sections(found, [])[1].parts if part.title == "Flags")
+    return said, next(one for one in experiments_report.sections(found, []) if one.title == "Flags")
+
+
+def test_without_thresholds_no_share_of_flagged_pairs_is_named():
+    said, section = flags_of(scored(5))
+
+    why = (
+        "No pair could be flagged: there is no threshold, as fewer than 20 of the baseline's pictures are "
+        "scored and none is set by hand."
+    )
+    assert said.points == [why]
+    assert why in section.paragraphs[0]
+    assert "about one in a hundred" not in section.paragraphs[0]
+    (table,) = section.tables
+    assert table.rows[0][2] == "–"
+    assert "fewer than 20 of the baseline's pictures" in table.note
+
+
+def test_with_thresholds_by_hand_shares_are_named_and_the_other_flags_explained():
+    made = scored(5)
+    Experiment.objects.filter(pk=made.pk).update(thresholds={"sharpness below": -9.0})
+    said, section = flags_of(made)
+
+    assert "set by hand" in said.paragraphs[0]
+    assert said.points[0].startswith("se2p at N = 20: 0 of 5 pairs flagged, 0.0")
+    assert section.paragraphs[0].endswith("Set by hand instead: sharpness below -9.")
+    assert "No pair could have the flag “drifted”: there is no threshold" in section.tables[0].note
+    assert "“blurred”" not in section.tables[0].note
+
+
+def test_a_flag_without_a_threshold_has_no_share_at_these_steps_only():
+    made = scored(24, steps=(10, 20))
+    Score.objects.filter(metric="sharpness", image__steps=10, image__item__position__gt=3).delete()
+    one = made.pairs.filter(steps=20).first()
+    Pair.objects.filter(pk=one.pk).update(flags=["blurred"])
+    _, section = flags_of(made)
+
+    (table,) = section.tables
+    at = table.head.index("blurred")
+    assert [row[at][:3] for row in table.rows] == ["–", "4.2"]
+    assert table.note.startswith("–: no pair could have the flag: there is no threshold")
+
+
+def test_with_thresholds_the_shares_stand_as_before():
+    said, section = flags_of(scored(24))
+
+    assert said.points[0].startswith("se2p at N = 20: 0 of 24 pairs flagged, 0.0")
+    assert "about one in a hundred" in section.paragraphs[0]

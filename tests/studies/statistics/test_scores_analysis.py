@@ -247,6 +247,18 @@ def test_a_missing_yardstick_has_a_reason():
     assert "no two seeds" in found["yardstick"][0]["reason"]
 
 
+def test_a_flag_that_no_pair_can_have_has_a_reason_and_no_share():
+    never = {(0, 1, 0): {"blurred": "no scores", "any": "no threshold"}}
+    found = analyze(scored({"niqe": noise((40, 2, 1))}, never=never))["comparisons"][0]
+
+    assert found["flags"]["any"] == {
+        "n": 0, "share": None, "low": None, "high": None, "reason": "no threshold"
+    }  # fmt: skip
+    assert found["flags"]["blurred"]["reason"] == "no scores"
+    assert found["flags"]["drifted"]["share"] == 0.0
+    assert found["never_flagged"] == {"blurred": "no scores"}
+
+
 def test_flags_are_counted_by_kind():
     cube = noise((40, 2, 1))
     flags = np.zeros(cube.shape, np.int64)
