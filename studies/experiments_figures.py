@@ -62,6 +62,11 @@ def of(found: Found) -> list[Figure]:
     return [each.drawn() for each in planned(found)]
 
 
+def _base(found: Found) -> str:
+    """The condition that each other one is compared with."""
+    return found["conditions"][0]["name"]
+
+
 def _plan(
     kind: str,
     title: str,
@@ -106,16 +111,17 @@ def _over_steps(
         series.setdefault(c[by], []).append((c["steps"], _point(c["metrics"][metric]["difference"])))
     if not series:
         return
+    taken = wording.difference(_base(found))
     caption = (
-        f"Mean paired difference in {metric}{_span(found, metric)}, treatment - baseline, over the number of "
+        f"Mean paired difference in {metric}{_span(found, metric)}, {taken}, over the number of "
         f"steps, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is no difference. "
         f"{_rests(there)}{_cut(series)}"
     )
     yield _plan(
-        DIFFERENCE, f"{metric} over steps{of}", caption, _HEAD, _rows(there, [metric]),
+        DIFFERENCE, f"{metric} over steps{of}", caption, _head(found), _rows(there, [metric]),
         Drawing.by("lines",
             _first(series), xlabel="steps N", ylabel=f"difference in {metric}", zero=True,
-            title=f"{metric}: treatment - baseline over steps",
+            title=f"{metric}: {taken} over steps",
         ),
     )  # fmt: skip
 
@@ -124,16 +130,17 @@ def _treatments(found: Found, comparisons: Sequence[Found], metric: str, of: str
     there = [c for c in comparisons if metric in c["metrics"]]
     if not there:
         return
+    taken = f"each condition - {_base(found)}"
     caption = (
-        f"Mean paired difference in {metric}{_span(found, metric)}, each condition - baseline, at "
+        f"Mean paired difference in {metric}{_span(found, metric)}, {taken}, at "
         f"N = {there[0]['steps']}, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is "
         f"no difference. {_rests(there)}"
     )
     yield _plan(
-        DIFFERENCE, f"{metric}{of}", caption, _HEAD, _rows(there, [metric]),
+        DIFFERENCE, f"{metric}{of}", caption, _head(found), _rows(there, [metric]),
         Drawing.by("differences",
             [(c["treatment"], _point(c["metrics"][metric]["difference"])) for c in there],
-            f"difference in {metric}", f"{metric}: each condition - baseline",
+            f"difference in {metric}", f"{metric}: {taken}",
         ),
     )  # fmt: skip
 
@@ -148,21 +155,23 @@ def _metrics(found: Found, comparisons: Sequence[Found], of: str) -> Iterator[Pl
     ]
     if not rows:
         return
+    first = _base(found)
+    whom = wording.called(first)
     caption = (
-        "Mean paired difference, treatment - baseline, in standard deviations of the baseline's scores "
+        f"Mean paired difference, {wording.difference(first)}, in standard deviations of {whom}'s scores "
         f"over items, at N = {comparisons[0]['steps']}, with 95\u2009% intervals, "
         f"{_clustered(found, comparisons)}. The broken line is no difference. {_rests(comparisons)}"
     )
     yield _plan(
-        DIFFERENCE, f"All metrics{of}", caption, _HEAD, _rows(comparisons, names),
+        DIFFERENCE, f"All metrics{of}", caption, _head(found), _rows(comparisons, names),
         Drawing.by(
-            "differences", rows, "difference, SD of the baseline", "All metrics: treatment - baseline"
+            "differences", rows, f"difference, SD of {whom}", f"All metrics: {wording.difference(first)}"
         ),
     )  # fmt: skip
 
 
 def _sweeps(found: Found) -> Iterator[Planned]:
-    several = len(found["analysis"]["units"]) > 1
+    several, first = len(found["analysis"]["units"]) > 1, _base(found)
     for sweep in found["analysis"]["sweeps"]:
         symbol = wording.SYMBOLS[sweep["parameter"]]
         for metric, shown in sweep["metrics"].items():
@@ -189,7 +198,8 @@ def _sweeps(found: Found) -> Iterator[Planned]:
                 if c["model"] == sweep["model"] and c["treatment"] in place
             ]
             caption = (
-                f"Mean paired difference in {metric}{_span(found, metric)}, treatment - baseline, for each "
+                f"Mean paired difference in {metric}{_span(found, metric)}, "
+                f"{wording.difference(first)}, for each "
                 f"{symbol} and N. Framed: the {word} {symbol} at each N; *: Holm's p over the values of "
                 f"{symbol} below .05. Intervals in the table are 95\u2009%, {_clustered(found, own)}. "
                 f"{_rests(own)}"
@@ -208,7 +218,7 @@ def _sweeps(found: Found) -> Iterator[Planned]:
                 Drawing.by("sweep_map",
                     [wording.value(v) for v in sweep["values"]], [at["steps"] for at in columns], cells,
                     best=best, told=told, parameter=symbol, unit=f"difference in {metric}",
-                    title=f"{metric}: difference to the baseline for each {symbol} and N",
+                    title=f"{metric}: difference to {wording.called(first)} for each {symbol} and N",
                 ),
             )  # fmt: skip
 
@@ -254,7 +264,8 @@ def _costs(found: Found) -> Iterator[Planned]:
 
 
 def _drifts(found: Found) -> Iterator[Planned]:
-    several = len(found["analysis"]["units"]) > 1
+    several, first = len(found["analysis"]["units"]) > 1, _base(found)
+    whom = wording.called(first)
     for drift in found["analysis"]["drift"]:
         series: dict[str, list[tuple[float, Point]]] = {}
         for point in drift["points"]:
@@ -262,10 +273,11 @@ def _drifts(found: Found) -> Iterator[Planned]:
         beside = [(p["steps"], _point(p)) for p in drift["yardstick"] if p["mean"] is not None]
         own = [c for c in found["analysis"]["comparisons"] if c["model"] == drift["model"]]
         caption = (
-            "CLIP similarity of a treatment's picture to the baseline's of the same item, 1 being the same, "
+            f"CLIP similarity of a {wording.other(first)}'s picture to {whom}'s of the same item, 1 being "
+            "the same, "
             f"with 95\u2009% intervals, {_clustered(found, own)}. "
             + (
-                "The broken line is the baseline's own similarity between seeds of one label or prompt. "
+                f"The broken line is {whom}'s own similarity between seeds of one label or prompt. "
                 if beside
                 else ""
             )
@@ -277,24 +289,26 @@ def _drifts(found: Found) -> Iterator[Planned]:
             for p in drift["points"]
         ]
         rows += [
-            (drift["model"], p["steps"], "seeds of the baseline", None, *(p[k] for k in _MEAN), p["n_items"])
+            (drift["model"], p["steps"], f"seeds of {whom}", None, *(p[k] for k in _MEAN), p["n_items"])
             for p in drift["yardstick"]
         ]
         yield _plan(
-            DRIFT, "Drift from the baseline" + (f": {drift['model']}" if several else ""), caption,
-            ("model", "steps", "treatment", "rho", *_MEAN, "items"), rows,
+            DRIFT, f"Drift from {whom}" + (f": {drift['model']}" if several else ""), caption,
+            ("model", "steps", wording.other(first), "rho", *_MEAN, "items"), rows,
             Drawing.by("lines",
                 _first(series), xlabel="steps N", ylabel="CLIP similarity",
                 title="Similarity of a pair's pictures",
-                yardstick=("baseline, other seeds", beside) if beside else None,
+                yardstick=(f"{first}, other seeds", beside) if beside else None,
             ),
         )  # fmt: skip
 
 
-_HEAD = (
-    "model", "steps", "treatment", "metric", "baseline", "treatment mean", "difference", "low", "high",
-    "holm_p", "won", "wilcoxon_p", "pairs", "left out",
-)  # fmt: skip
+def _head(found: Found) -> tuple[str, ...]:
+    first = _base(found)
+    return (
+        "model", "steps", wording.other(first), "metric", first, f"{wording.other(first)} mean", "difference",
+        "low", "high", "holm_p", "won", "wilcoxon_p", "pairs", "left out",
+    )  # fmt: skip
 
 
 def _rows(comparisons: Sequence[Found], metrics: Sequence[str]) -> tuple[tuple[Cell, ...], ...]:
@@ -315,7 +329,7 @@ def _point(mean: Found) -> Point:
 
 
 def _standardised(metric: Found) -> Point:
-    """The difference in standard deviations of the baseline."""
+    """The difference in standard deviations of the first condition."""
     sd, mean = metric["baseline_sd"], metric["difference"]
     value, low, high = (None if mean[key] is None else mean[key] / sd for key in _MEAN)
     return value or 0.0, low, high

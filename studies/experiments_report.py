@@ -22,15 +22,21 @@ def title(found: Found) -> str:
 def lead(found: Found) -> str:
     """What was compared, in one sentence."""
     treatments = [c["name"] for c in found["conditions"][1:]]
-    base = wording.called(found["conditions"][0]["name"]) if found["conditions"] else "the baseline"
+    said = [wording.subject(name) for name in treatments[:1]] + [wording.called(t) for t in treatments[1:]]
+    base = wording.called(_first(found))
     models = listed([m["name"] for m in found["models"]])
     counts = found["counts"]
     return (
-        f"{listed(treatments)} against {base} at N = "
+        f"{listed(said)} against {base} at N = "
         f"{listed([str(n) for n in found['steps']])} on {many(counts['items'], 'item')} of {models}: "
         f"{many(counts['kept'], 'pair')} of pictures, "
         f"{thin(counts['excluded'])} left out."
     )
+
+
+def _first(found: Found) -> str:
+    """The condition that each other one is compared with."""
+    return found["conditions"][0]["name"] if found["conditions"] else "baseline"
 
 
 def sections(found: Found, drawn: Sequence[Figure]) -> list[Section]:
@@ -85,7 +91,10 @@ def _compared(found: Found) -> Section:
         for c in found["conditions"]
     ]
     table = Table(
-        "The conditions, the baseline first", ("condition", "recipe", "evaluations an image"), rows, words=3
+        f"The conditions, {wording.called(_first(found))} first",
+        ("condition", "recipe", "evaluations an image"),
+        rows,
+        words=3,
     )
     return Section("What was compared", paragraphs, facts=facts, tables=[table])
 
@@ -101,7 +110,7 @@ def _each(steps: Sequence[int], evaluations: Sequence[int | None]) -> str:
 
 
 def _findings(found: Found) -> Section:
-    analysis = found["analysis"]
+    analysis, first = found["analysis"], _first(found)
     several = len(analysis["units"]) > 1
     parts = []
     comparisons = analysis["comparisons"]
@@ -115,7 +124,7 @@ def _findings(found: Found) -> Section:
             metrics = list(dict.fromkeys(name for c in own for name in c["metrics"]))
             parts.append(
                 Section(
-                    f"{treatment} against {wording.called(own[0]['baseline'])}"
+                    f"{wording.subject(treatment)} against {wording.called(own[0]['baseline'])}"
                     + (f", {model}" if several else ""),
                     points=[wording.over_steps(own, name) for name in metrics],
                 )
@@ -125,20 +134,20 @@ def _findings(found: Found) -> Section:
             Section(
                 f"Over {wording.NAMES[sweep['parameter']]}" + (f", {sweep['model']}" if several else ""),
                 [wording.family(wording.SYMBOLS[sweep["parameter"]])],
-                points=[wording.sweep(sweep, name, shown) for name, shown in sweep["metrics"].items()],
+                points=[wording.sweep(sweep, name, shown, first) for name, shown in sweep["metrics"].items()],
             )
         )
+    plain = "the plain baseline" if first == "baseline" else first
     for (model,), own in _grouped(analysis["equal_evaluations"], "model"):
         points = [said for e in own if e["reference"] for said in wording.equal_evaluations(e)]
         if without := [str(e["evaluations"]) for e in own if not e["reference"]]:
             points.append(
-                f"At {listed(without)} evaluations the plain baseline was not made, so nothing is "
-                "compared there."
+                f"At {listed(without)} evaluations {plain} was not made, so nothing is compared there."
             )
         parts.append(Section("At equal evaluations" + (f", {model}" if several else ""), points=points))
     for drift in analysis["drift"]:
         parts.append(
-            Section("Drift" + (f", {drift['model']}" if several else ""), points=wording.drift(drift))
+            Section("Drift" + (f", {drift['model']}" if several else ""), points=wording.drift(drift, first))
         )
     by_hand = ["Some thresholds were set by hand; the section “Flags” below names them."]
     parts.append(
@@ -149,8 +158,8 @@ def _findings(found: Found) -> Section:
         )
     )
     intro = (
-        "Differences are treatment - baseline on the same items, with 95\u2009% intervals in brackets; a "
-        "difference is called one where Holm's p over the metrics of its comparison is below .05."
+        f"Differences are {wording.difference(first)} on the same items, with 95\u2009% intervals in "
+        "brackets; a difference is called one where Holm's p over the metrics of its comparison is below .05."
     )
     return Section("What was found", [intro], parts=parts)
 
@@ -172,7 +181,7 @@ def _flagged(comparisons: Sequence[Found], several: bool) -> list[str]:
 
 def _named(comparison: Found, several: bool) -> str:
     base = wording.called(comparison["baseline"])
-    said = f"{comparison['treatment']} against {base} at N = {comparison['steps']}"
+    said = f"{wording.subject(comparison['treatment'])} against {base} at N = {comparison['steps']}"
     return f"{said}, {comparison['model']}" if several else said
 
 
@@ -184,7 +193,7 @@ def _grouped(rows: Sequence[Found], *keys: str) -> Iterator[tuple[tuple[Any, ...
 
 
 def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
-    tables = []
+    tables, first = [], _first(found)
     for (model, steps), own in _grouped(found["analysis"]["comparisons"], "model", "steps"):
         these = any(m["these_units"] is not None for c in own for m in c["metrics"].values())
         unit = own[0]["unit"]
@@ -207,7 +216,7 @@ def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
             if (m := c["metrics"].get(name)) is not None
         ]
         head = [
-            "metric", "treatment", "baseline", "mean", "difference (95\u2009%)",
+            "metric", wording.other(first), first, "mean", "difference (95\u2009%)",
             *([f"for these {wording.plural(unit)}"] if these else []),
             "p", "Holm's p", "pairs won (95\u2009%)", "Wilcoxon's p", "pairs",
         ]  # fmt: skip
@@ -217,18 +226,19 @@ def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
         out = sum(c["n_excluded"] for c in own)
         tables.append(
             Table(
-                f"Each treatment against the baseline, {model}, N = {steps}; {wording.left_out(out)}",
+                f"Each {wording.other(first)} against {wording.called(first)}, {model}, N = {steps}; "
+                f"{wording.left_out(out)}",
                 head,
                 rows,
                 note,
                 words=2,
             )
         )
-    return Section("Differences to the baseline", figures=drawn, tables=tables)
+    return Section(f"Differences to {wording.called(first)}", figures=drawn, tables=tables)
 
 
 def _sweeps(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
-    tables = []
+    tables, whom = [], wording.called(_first(found))
     for sweep in found["analysis"]["sweeps"]:
         symbol = wording.SYMBOLS[sweep["parameter"]]
         rows = [
@@ -254,11 +264,11 @@ def _sweeps(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
                     f"best {symbol}",
                     "its difference (95\u2009%)",
                     "not told from it",
-                    "better than the baseline",
+                    f"better than {whom}",
                     "gain ends at N",
                 ),
                 rows,
-                "A metric without direction is read as more is better. Better than the baseline: Holm's p "
+                f"A metric without direction is read as more is better. Better than {whom}: Holm's p "
                 f"over the values of {symbol} below .05. The gain ends at the smallest N where no value is.",
             )
         )
@@ -324,7 +334,7 @@ def _costs(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
 
 
 def _drift(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
-    tables = []
+    tables, first = [], _first(found)
     for drift in found["analysis"]["drift"]:
         beside = {point["steps"]: point for point in drift["yardstick"]}
         rows = [
@@ -341,7 +351,14 @@ def _drift(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
         tables.append(
             Table(
                 f"CLIP similarity, {drift['model']}",
-                ("treatment", "N", "ρ", "to the baseline (95\u2009%)", "baseline, other seeds", "pairs"),
+                (
+                    wording.other(first),
+                    "N",
+                    "ρ",
+                    f"to {wording.called(first)} (95\u2009%)",
+                    f"{first}, other seeds",
+                    "pairs",
+                ),
                 rows,
             )
         )
@@ -366,13 +383,15 @@ def _flags(found: Found) -> Section:
         for c in comparisons
     ]
     own = found["experiment"]["thresholds"]
-    words = "A pair is flagged where the treatment's picture lies beyond a threshold"
+    first = _first(found)
+    whom = wording.called(first)
+    words = f"A pair is flagged where the {wording.other(first)}'s picture lies beyond a threshold"
     if all(c["flags"]["any"]["share"] is None for c in comparisons):
         words += f". {wording.never_flagged(comparisons)}"
     else:
         words += (
-            "; thresholds are the baseline's own 1\u2009% and 99\u2009% quantiles over seeds, of each model "
-            "and N, so about one in a hundred of the baseline's pictures lies beyond each."
+            f"; thresholds are {whom}'s own 1\u2009% and 99\u2009% quantiles over seeds, of each model "
+            f"and N, so about one in a hundred of {whom}'s pictures lies beyond each."
         )
     if own:
         words += f" Set by hand instead: {listed([f'{name} {limit:g}' for name, limit in own.items()])}."
@@ -412,7 +431,7 @@ def _reading(found: Found) -> Section:
     rows = [
         (
             name,
-            metric["words"],
+            wording.meaning(metric["words"], _first(found)),
             {"none": "no direction"}.get(metric["better"], f"{metric['better']} is better"),
             metric["span"],
             metric.get("version", "–"),

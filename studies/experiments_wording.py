@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import floor, log10
 from typing import Any
 
+from generation.conditions import called
 from studies.statistics.decisions import ALPHA
 from studies.wording import listed, many, p, percent, plural
 
@@ -73,14 +74,15 @@ def way(metric: Found, mean: float) -> str:
 
 def comparison(found: Found, *, model: str = "") -> list[str]:
     """The findings of one comparison: a sentence for each metric that differs, one for all the others."""
-    who, whom = found["treatment"], called(found["baseline"])
+    who, whom = called(found["treatment"]), called(found["baseline"])
     where = f"N = {found['steps']}" + (f" ({model})" if model else "")
     said, same = [], []
     for name, metric in found["metrics"].items():
         mean = metric["difference"]
         if differs(metric):
             said.append(
-                f"{who}'s pictures have {way(metric, mean['mean'])} {name} than {whom}'s at {where}: "
+                f"{subject(found['treatment'])}'s pictures have {way(metric, mean['mean'])} {name} than "
+                f"{whom}'s at {where}: "
                 f"{amount(mean)}, Holm's p {p(metric['holm_p'])}, {rests_on(mean, found['unit'])}."
             )
         else:
@@ -112,8 +114,12 @@ def over_steps(found: Sequence[Found], metric: str) -> str:
     return f"{metric}: {'; '.join(parts)}."
 
 
-def sweep(found: Found, metric: str, shown: Found) -> str:
-    """The best value at each number of steps and where the gain ends, with intervals."""
+def sweep(found: Found, metric: str, shown: Found, first: str = "baseline") -> str:
+    """The best value at each number of steps and where the gain ends, with intervals.
+
+    first: the experiment's first condition, with which each is compared.
+    """
+    whom = called(first)
     symbol, directed = SYMBOLS[found["parameter"]], shown["better"] != "none"
     word = "best" if directed else "highest"
     at = [cell for cell in shown["steps"] if cell["best"] is not None]
@@ -124,24 +130,24 @@ def sweep(found: Found, metric: str, shown: Found) -> str:
         for cell in at
     ]
     gain = "better than" if directed else "above"
-    said = f"{metric}, {word} against the baseline: {'; '.join(bests)}."
+    said = f"{metric}, {word} against {whom}: {'; '.join(bests)}."
     with_gain = [cell["steps"] for cell in at if cell["gains"]]
     without = [cell["steps"] for cell in at if not cell["gains"]]
     if not without:
         if len(at) > 1:
-            said += f" At every N some {symbol} is {gain} the baseline."
+            said += f" At every N some {symbol} is {gain} {whom}."
     elif not with_gain:
         where = " at any N" if len(at) > 1 else ""
-        said += f" No gain is shown: no {symbol} is {gain} the baseline{where}."
+        said += f" No gain is shown: no {symbol} is {gain} {whom}{where}."
     elif max(with_gain) < min(without):
         end = next(cell for cell in at if cell["steps"] == without[0])
         said += (
-            f" The gain ends at N = {end['steps']}: no {symbol} is {gain} the baseline there, "
+            f" The gain ends at N = {end['steps']}: no {symbol} is {gain} {whom} there, "
             f"the {word} being {amount(end['best'])}."
         )
     else:
         some, none = (listed(list(map(str, steps))) for steps in (with_gain, without))
-        said += f" Some {symbol} is {gain} the baseline at N = {some}; none is shown to be at N = {none}."
+        said += f" Some {symbol} is {gain} {whom} at N = {some}; none is shown to be at N = {none}."
     return said
 
 
@@ -172,18 +178,19 @@ def equal_evaluations(found: Found) -> list[str]:
     return said
 
 
-def drift(found: Found) -> list[str]:
-    """How alike the pictures of a pair are over steps, beside two seeds of the baseline."""
+def drift(found: Found, first: str = "baseline") -> list[str]:
+    """How alike the pictures of a pair are over steps, beside two seeds of the first condition."""
+    whom = called(first)
     by_treatment: dict[str, list[Found]] = {}
     for point in found["points"]:
         by_treatment.setdefault(point["treatment"], []).append(point)
     said = [
-        f"{treatment}'s pictures are like the baseline's of the same item by {_over(points)}."
+        f"{subject(treatment)}'s pictures are like {whom}'s of the same item by {_over(points)}."
         for treatment, points in by_treatment.items()
     ]
     known = [point for point in found["yardstick"] if point["mean"] is not None]
     if known:
-        return [*said, f"Seeds of the baseline that share a label or prompt are alike by {_over(known)}."]
+        return [*said, f"Seeds of {whom} that share a label or prompt are alike by {_over(known)}."]
     return [*said, f"There is no yardstick: {found['yardstick'][0]['reason']}."]
 
 
@@ -196,9 +203,9 @@ def flags(found: Found, *, model: str = "") -> str:
     any_ = found["flags"]["any"]
     where = f"N = {found['steps']}" + (f" ({model})" if model else "")
     if any_["share"] is None:
-        return f"{found['treatment']} at {where}: no pair could be flagged: {any_['reason']}."
+        return f"{subject(found['treatment'])} at {where}: no pair could be flagged: {any_['reason']}."
     said = (
-        f"{found['treatment']} at {where}: {any_['n']} of {many(found['n_pairs'], 'pair')} flagged, "
+        f"{subject(found['treatment'])} at {where}: {any_['n']} of {many(found['n_pairs'], 'pair')} flagged, "
         f"{share(any_)}"
     )
     kinds = [f"{kind} {shown['n']}" for kind, shown in found["flags"].items() if kind != "any" and shown["n"]]
@@ -270,6 +277,22 @@ def units(found: Found) -> str:
     return f"{said} Note: {found['warning']}." if "warning" in found else said
 
 
-def called(condition: str) -> str:
-    """The baseline with its article; any other condition by its name."""
-    return "the baseline" if condition == "baseline" else condition
+def subject(condition: str) -> str:
+    """What a condition is called, at the beginning of a sentence."""
+    name = called(condition)
+    return name if name == condition else f"{name[:1].upper()}{name[1:]}"
+
+
+def other(first: str) -> str:
+    """What is compared with an experiment's first condition: a treatment only where that is the baseline."""
+    return "treatment" if first == "baseline" else "condition"
+
+
+def difference(first: str) -> str:
+    """How a difference is taken, such as `treatment - baseline`."""
+    return f"{other(first)} - {first}"
+
+
+def meaning(words: str, first: str) -> str:
+    """What a metric means, where another condition stands in the baseline's place."""
+    return words if first == "baseline" else words.replace("a baseline image", f"an image of {first}")

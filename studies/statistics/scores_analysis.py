@@ -326,8 +326,13 @@ def _at_cost(part: _Part, cost: int, cells: Sequence[tuple[int, int]]) -> dict[s
         "conditions": shown,
     }
     if reference is None:
-        found["reason"] = f"the plain baseline was not made with {cost} evaluations"
+        found["reason"] = f"{_plain_name(data)} was not made with {cost} evaluations"
     return found
+
+
+def _plain_name(data: Scored) -> str:
+    first = data.conditions[0].name
+    return "the plain baseline" if first == "baseline" else first
 
 
 def _is_plain(data: Scored, c: int) -> bool:
@@ -373,7 +378,7 @@ def _sweep(part: _Part, parameter: str, family: Sequence[int]) -> dict[str, Any]
                 "better": metric.better,
                 "read_as_better": "lower" if metric.sign < 0 else "higher",
                 "steps": cells,
-                **_gain_end(cells, parameter),
+                **_gain_end(cells, parameter, data.conditions[0].name),
             }
     return {
         "model": part.model.name,
@@ -432,8 +437,8 @@ def _as_good(
     return found
 
 
-def _gain_end(cells: Sequence[Mapping[str, Any]], parameter: str) -> dict[str, Any]:
-    """The smallest number of steps at which no value is better than the baseline."""
+def _gain_end(cells: Sequence[Mapping[str, Any]], parameter: str, first: str) -> dict[str, Any]:
+    """The smallest number of steps at which no value is better than the first condition."""
     there = sorted((cell for cell in cells if cell["best"] is not None), key=lambda cell: cell["steps"])
     without = [cell["steps"] for cell in there if not cell["gains"]]
     if without:
@@ -441,7 +446,8 @@ def _gain_end(cells: Sequence[Mapping[str, Any]], parameter: str) -> dict[str, A
     most = there[-1]["steps"]
     return {
         "gain_ends": None,
-        "reason": f"a value of {parameter} is better than the baseline at every number of steps up to {most}",
+        "reason": f"a value of {parameter} is better than "
+        f"{'the baseline' if first == 'baseline' else first} at every number of steps up to {most}",
     }
 
 
