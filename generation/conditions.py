@@ -438,6 +438,11 @@ def called(name: str) -> str:
     return "the baseline" if name == "baseline" else name
 
 
+def other(first: str) -> str:
+    """What is compared with an experiment's first condition: a treatment only where that is the baseline."""
+    return "treatment" if first == "baseline" else "condition"
+
+
 def _differs(condition: Condition | Recipe, own_steps: int) -> dict[str, Any]:
     found = condition.differs()
     factor = found.pop("steps_factor", 1)

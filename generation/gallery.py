@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from django import forms
@@ -25,6 +25,7 @@ from unfold.decorators import action, display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from generation.conditions import other
 from generation.models import Condition, Experiment, Image, Pair, Score
 from generation.scoring.flags import FLAGS
 from generation.scoring.names import METRICS
@@ -44,11 +45,12 @@ class ByScore(DropdownFilter):
     parameter_name = "score"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = []
+        found, first = [], _first(request)
+        sides_of = {"baseline": first, "treatment": other(first), "gain": f"{other(first)} - {first}"}
         for name, metric in METRICS.items():
             sides = ("pair",) if metric.kind == "pair" else ("treatment", "gain", "baseline")
             for side in sides:
-                of = {"pair": name, "gain": f"{name}: treatment - baseline"}.get(side, f"{name}: {side}")
+                of = name if side == "pair" else f"{name}: {sides_of[side]}"
                 found += [(f"{name}.{side}.high", f"{of}, highest first")]
                 found += [(f"{name}.{side}.low", f"{of}, lowest first")]
         return found
@@ -104,6 +106,10 @@ class AtSteps(DropdownFilter):
 class OfTreatment(DropdownFilter):
     title = "treatment"
     parameter_name = "treatment"
+
+    def __init__(self, request: HttpRequest, *args: Any) -> None:
+        super().__init__(request, *args)
+        self.title = other(_first(request))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         treatments = Condition.objects.filter(experiment__in=_experiments(request), position__gt=0)
@@ -165,6 +171,27 @@ class ReasonForm(ActionForm):
     )
 
 
+class Headed:
+    """A column of `PairAdmin` under another head; equal to another one of it, as Django looks for it."""
+
+    def __init__(self, column: Callable[[Pair], Any], head: str) -> None:
+        self.__name__ = column.__name__
+        self.__dict__ |= vars(column) | {"short_description": head}
+        self._column = column
+
+    def __call__(self, pair: Pair) -> Any:
+        return self._column(pair)
+
+    def __str__(self) -> str:
+        return self.__name__
+
+    def __eq__(self, another: object) -> bool:
+        return isinstance(another, Headed) and str(self) == str(another)
+
+    def __hash__(self) -> int:
+        return hash(self.__name__)
+
+
 class PairAdmin(ModelAdmin):
     class Media:
         css = {"all": ["admin/experiment.css"]}
@@ -218,6 +245,27 @@ class PairAdmin(ModelAdmin):
         )
         return with_score(pairs, request.GET.get("score"))
 
+    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+        return self._headed(self.list_display, _first(request))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Pair | None = None) -> Sequence[Any]:
+        return self._headed(self.readonly_fields, obj.baseline.condition.name if obj else "baseline")
+
+    def get_fields(self, request: HttpRequest, obj: Pair | None = None) -> Sequence[Any]:
+        return [*self.get_readonly_fields(request, obj), "excluded"]
+
+    def _headed(self, names: Sequence[str], first: str) -> Sequence[Any]:
+        """These columns; where the first condition is not the baseline, its name in their heads."""
+        if first == "baseline":
+            return names
+        heads = {
+            "pictures": f"Pictures: {first}, other condition",
+            "large_pictures": f"Pictures: {first}, other condition",
+            "condition": "Other condition",
+            "scores_list": f"Scores ({first} → other condition)",
+        }
+        return [Headed(getattr(self, name), heads[name]) if name in heads else name for name in names]
+
     def get_ordering(self, request: HttpRequest) -> Sequence[Any]:
         # Each of these is one that an index serves; the model's own goes through the experiments' and items'.
         if chosen := order(request.GET.get("score")):
@@ -261,7 +309,9 @@ class PairAdmin(ModelAdmin):
 
     @display(description="Treatment", ordering="treatment__condition__name")
     def condition(self, pair: Pair) -> str:
-        return pair.treatment.condition.name
+        first, name = pair.baseline.condition.name, pair.treatment.condition.name
+        # A list of several experiments has one head for all, which speaks of the baseline.
+        return name if first == "baseline" else f"{name} (against {first})"
 
     @display(description="Flags")
     def flags_list(self, pair: Pair) -> str:
@@ -304,6 +354,14 @@ def _experiments(request: HttpRequest) -> QuerySet[Experiment]:
     chosen = request.GET.get("experiment", "")
     found = Experiment.objects.all()
     return found.filter(pk=chosen) if re.fullmatch("[0-9]{1,18}", chosen) else found
+
+
+def _first(request: HttpRequest) -> str:
+    """The name of the chosen experiment's first condition; the baseline where none is chosen."""
+    if not request.GET.get("experiment"):
+        return "baseline"
+    found = Condition.objects.filter(experiment__in=_experiments(request), position=0)
+    return found.values_list("name", flat=True).first() or "baseline"
 
 
 def _read(chosen: str | None) -> tuple[str, str, str] | None:

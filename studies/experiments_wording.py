@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import floor, log10
 from typing import Any
 
-from generation.conditions import called
+from generation.conditions import called, other
 from studies.statistics.decisions import ALPHA
 from studies.wording import listed, many, p, percent, plural
 
@@ -163,14 +163,14 @@ def equal_evaluations(found: Found) -> list[str]:
     """Each condition against the plain baseline of the same cost, which must be there."""
     whom = f"{called(found['reference']['condition'])} at N = {found['reference']['steps']}"
     said = []
-    for other in found["conditions"]:
-        who = f"{other['condition']} at N = {other['steps']}"
+    for one in found["conditions"]:
+        who = f"{one['condition']} at N = {one['steps']}"
         different = [
             f"{way(metric, metric['difference']['mean'])} {name} ({amount(metric['difference'])})"
-            for name, metric in other["metrics"].items()
+            for name, metric in one["metrics"].items()
             if differs(metric)
         ]
-        same = [name for name, metric in other["metrics"].items() if not differs(metric)]
+        same = [name for name, metric in one["metrics"].items() if not differs(metric)]
         words = f"{who} has {listed(different)}" if different else f"{who} differs from it in no metric shown"
         if different and same:
             words += f"; no difference is shown in {listed(same)}"
@@ -281,11 +281,6 @@ def subject(condition: str) -> str:
     """What a condition is called, at the beginning of a sentence."""
     name = called(condition)
     return name if name == condition else f"{name[:1].upper()}{name[1:]}"
-
-
-def other(first: str) -> str:
-    """What is compared with an experiment's first condition: a treatment only where that is the baseline."""
-    return "treatment" if first == "baseline" else "condition"
 
 
 def difference(first: str) -> str:

@@ -89,7 +89,7 @@ def _blocks(found: Found, drawn: Mapping[str, Figure]) -> Iterator[Section]:
             if p["share"] is not None
         ]  # fmt: skip
         metrics = [
-            _metrics(entry)
+            _metrics(entry, block["baseline"])
             for entry in found["metrics"]
             if entry["block"] == place["name"] and entry["metrics"]
         ]
@@ -126,7 +126,8 @@ def _share(words: str, line: Found) -> tuple[str, ...]:
     return (words, *numbers, *tests, str(line["n_participants"]), str(line["n_votes"]))
 
 
-def _metrics(entry: Found) -> Table:
+def _metrics(entry: Found, first: str) -> Table:
+    taken = "Treatment - baseline" if first == "baseline" else f"{entry['treatment']} - {first}"
     head = (
         "Metric", "Mean difference", "low", "high", "Holm's p", "Pairs", "Votes on its side", "Ceiling",
         "Kendall's τ", "low", "high",
@@ -145,7 +146,7 @@ def _metrics(entry: Found) -> Table:
     ]
     return Table(
         f"Metrics beside votes: {entry['treatment']}", head, rows,
-        "Treatment - baseline over the pairs that people judged; the share of decided votes for the picture "
+        f"{taken} over the pairs that people judged; the share of decided votes for the picture "
         "that the metric calls better, beside the other people's majority on the same item (the ceiling); "
         "Kendall's rank correlation of the metric's difference and the share of votes over items.",
     )  # fmt: skip

@@ -132,6 +132,24 @@ def test_ends_that_are_the_same_are_said_once():
     assert said.replace("\u2009", " ") == "All 3 comparisons have as many pairs flagged: 1.0 %."
 
 
+def test_where_another_condition_stands_first_it_is_called_by_its_name():
+    found = comparison(sharpness=metric(mean(0.0123, 0.0101, 0.0141))) | {
+        "treatment": "baseline",
+        "baseline": "se2p",
+    }
+    (said,) = wording.comparison(found)
+    assert said.startswith("The baseline's pictures have higher sharpness than se2p's at N = 20")
+
+    said = wording.sweep({"parameter": "rho"}, "musiq", swept(1.0, 1.0), "se2p")
+    assert "best against se2p:" in said
+    assert "some ρ is better than se2p." in said
+
+    points = [{"treatment": "ddpm-2n", "steps": 20} | mean(0.9, 0.8, 1.0)]
+    like, seeds = wording.drift({"points": points, "yardstick": points}, "se2p")
+    assert like.startswith("ddpm-2n's pictures are like se2p's")
+    assert seeds.startswith("Seeds of se2p")
+
+
 def test_a_share_near_an_end_keeps_its_interval():
     assert wording.share({"share": 0.0, "low": 0.0, "high": 0.61}).replace("\u2009", " ") == "0.0 % (0 to 61)"
 

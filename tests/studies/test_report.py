@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 
 from generation import presets, tasks
 from generation.models import Condition, Experiment, Pair, Score
-from studies import experiments, experiments_report, report
+from studies import experiments, experiments_figures, experiments_report, report
 from studies.figures import Figure
 from tests.studies.factories import experiment
 from tests.studies.test_experiments import scored
@@ -282,3 +282,41 @@ def test_with_thresholds_the_shares_stand_as_before():
 
     assert said.points[0].startswith("se2p at N = 20: 0 of 24 pairs flagged, 0.0")
     assert "about one in a hundred" in section.paragraphs[0]
+
+
+def other_first(made):
+    """The same experiment with SE2P in the baseline's place and the baseline as another condition."""
+    names = list(made.conditions.order_by("position").values_list("pk", "name"))
+    for place, (pk, _) in enumerate(names):
+        Condition.objects.filter(pk=pk).update(name=f"{place}")
+    for (pk, _), name in zip(names, ("se2p", "baseline", "ddpm-2n"), strict=False):
+        Condition.objects.filter(pk=pk).update(name=name)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("steps", "treatments"),
+    [((20,), ("a",)), ((10, 20), ("a",)), ((20,), ("a", "b")), ((10, 20), ("a", "b"))],
+)
+def test_a_first_condition_that_is_not_the_baseline_is_called_by_its_name(steps, treatments, tmp_path):
+    made = other_first(scored(24, steps=steps, treatments=treatments))
+    page = written(made, tmp_path)
+    shown = words(page)
+
+    assert "The baseline" in shown  # which is one of those that are compared with it
+    for said in (
+        "against se2p at N", "The conditions, se2p first", "Differences are condition - se2p",
+        "Differences to se2p", "Each condition against se2p", "The baseline's pictures are like se2p's",
+        "Seeds of se2p that share", "to se2p (95", "se2p, other seeds", "Drift from se2p", "are se2p's own",
+        "an image of se2p",
+    ):  # fmt: skip
+        assert said in shown, said
+    for wrong in ("treatment", "to the baseline", "against the baseline", "- baseline", "of the baseline"):
+        assert wrong not in shown, wrong
+
+
+def test_the_numbers_of_figures_name_the_first_condition():
+    found = experiments.compute(other_first(scored(24)))
+
+    head = experiments_figures.planned(found)[0].figure.head
+    assert head[2:6] == ("condition", "metric", "se2p", "condition mean")
