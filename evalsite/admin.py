@@ -29,7 +29,7 @@ from generation.wording import setting
 MOST_ITEMS = 10_000
 LEAD = (
     "Finds the best ρ of SE2P for each number of steps, and judges it beside what else the same evaluations "
-    "buy, by the distance to a reference. Saving starts it; workers draw its images, by the thousand."
+    "buy, by the distance to a reference. It begins at once; workers draw its images, by the thousand."
 )
 PLANNED = ["model", "subjects_words", "steps_words", "sets_words", "owner", "created"]
 
