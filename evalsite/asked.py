@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from generation import tuning
 from generation.conditions import Condition, NotAllowed, Range, Sampler, check_for
+from generation.subjects import spread
 
 if TYPE_CHECKING:
     from generation.engine.families import Item
@@ -72,9 +73,8 @@ class Asked:
         its own: images that share their noise tell less than as many that don't, and take the unbiased MMD²
         upwards.
         """
-        among = len(self.subjects)
-        places = [i % among if count >= among else i * among // count for i in range(count)]
-        return [{"seed": first_seed + i, **self.subjects[place]} for i, place in enumerate(places)]
+        drawn = enumerate(spread(self.subjects, count), first_seed)
+        return [{"seed": seed, **subject} for seed, subject in drawn]
 
     def items(self, first_seed: int, count: int) -> list[Item]:
         """The same, as the engine takes them."""

@@ -84,7 +84,8 @@ def words(found: Found) -> Iterator[str]:
             nearer = listed(of["better"])
             said += f"At the same evaluations or fewer these come nearer to the reference: {nearer}. "
         else:
-            nothing = "Nothing else" if _is_better(arms, "paper") else "Nothing"
+            beaten = "paper" in arms and arms["paper"]["verdict"] == "better"
+            nothing = "Nothing else" if beaten else "Nothing"
             said += f"{nothing} at the same evaluations or fewer is shown to come nearer to the reference. "
         if of["equivalent"]:
             said += f"As near: {listed(of['equivalent'])}. "
@@ -93,19 +94,14 @@ def words(found: Found) -> Iterator[str]:
         yield said.strip()
 
 
-def _is_better(arms: Found, name: str) -> bool:
-    return name in arms and arms[name]["verdict"] == "better"
-
-
 def _how_surely(one: Found, images: int) -> str:
     """How many other settings of SE2P the pilots can't tell from the one that they chose."""
-    chosen = one["judged"][0]["condition"]
     others = {
-        key: beside
+        _of_se2p(pilot["condition"] | {"rho": value}): beside
         for pilot in one["pilots"]
         if pilot["parameter"] == "rho"
         for value, beside in _tried(pilot)
-        if beside is not None and (key := _of_se2p(pilot["condition"] | {"rho": value})) != _of_se2p(chosen)
+        if beside is not None and not _is_chosen(one, pilot, value)
     }
     if not others:  # a tuning of an earlier version, which kept none
         return ""

@@ -161,6 +161,7 @@ MOST_SCALE = 1000.0  # of noise and guidance: far beyond any picture, and still 
 ALLOWED: Mapping[str, Range | Choice | Either | Each] = {
     "sampler": Choice(tuple(Sampler)),
     "steps": Range(1, MOST_TIMESTEPS, whole=True),
+    "batch": Range(1, whole=True),
     "steps_factor": Range(1, 2, whole=True),
     "gamma": Range(0, 1),
     "rho": Range(0, MOST_SCALE),

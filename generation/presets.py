@@ -6,7 +6,6 @@ Each is a list of recipes and numbers of steps over as many items as one asks fo
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
 from pathlib import Path
 
 from generation import catalogue
@@ -14,6 +13,7 @@ from generation.conditions import NotAllowed, PredictorNoise, Range, Recipe, Sam
 from generation.models import Experiment, ImageModel
 from generation.planning import BASELINE, MOST_PAIRS, Draw, Part, Plan, Subject, free_name
 from generation.scoring import names as metric_names
+from generation.subjects import spread
 
 ITEMS = 100  # of each model
 PROMPTS = Path(__file__).resolve().parent / "starter" / "prompts.txt"
@@ -148,10 +148,7 @@ def draws(model: ImageModel, items: int, prompts: Sequence[str] = ()) -> list[Dr
     Where there are more of these than items, those taken lie evenly among all.
     """
     subjects = _subjects(model, prompts)
-    if items < len(subjects):
-        return [Draw(subjects[i * len(subjects) // items], seed=0) for i in range(items)]
-    seeds = range(-(-items // len(subjects)))
-    return [Draw(subject, seed) for seed, subject in islice(product(seeds, subjects), items)]
+    return [Draw(subject, i // len(subjects)) for i, subject in enumerate(spread(subjects, items))]
 
 
 def command(experiment: Experiment) -> str | None:

@@ -1,12 +1,20 @@
 """What a command is to draw: classes by id or name, prompts of a file, or nothing but seeds."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from generation.conditions import NotAllowed
 from generation.sources import find_label
+
+Subject = TypeVar("Subject")
+
+
+def spread(among: Sequence[Subject], count: int) -> list[Subject]:
+    """So many of them by turns, each as often, ±1; where there are more than that, some that lie evenly."""
+    n = len(among)
+    return [among[i % n if count >= n else i * n // count] for i in range(count)]
 
 
 def of(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> list[dict[str, Any]]:

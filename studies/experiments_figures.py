@@ -62,11 +62,6 @@ def of(found: Found) -> list[Figure]:
     return [each.drawn() for each in planned(found)]
 
 
-def _base(found: Found) -> str:
-    """The condition that each other one is compared with."""
-    return found["conditions"][0]["name"]
-
-
 def _plan(
     kind: str,
     title: str,
@@ -111,7 +106,7 @@ def _over_steps(
         series.setdefault(c[by], []).append((c["steps"], _point(c["metrics"][metric]["difference"])))
     if not series:
         return
-    taken = wording.difference(_base(found))
+    taken = wording.difference(wording.base(found))
     caption = (
         f"Mean paired difference in {metric}{_span(found, metric)}, {taken}, over the number of "
         f"steps, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is no difference. "
@@ -130,7 +125,7 @@ def _treatments(found: Found, comparisons: Sequence[Found], metric: str, of: str
     there = [c for c in comparisons if metric in c["metrics"]]
     if not there:
         return
-    taken = f"each condition - {_base(found)}"
+    taken = f"each condition - {wording.base(found)}"
     caption = (
         f"Mean paired difference in {metric}{_span(found, metric)}, {taken}, at "
         f"N = {there[0]['steps']}, with 95\u2009% intervals, {_clustered(found, there)}. The broken line is "
@@ -155,7 +150,7 @@ def _metrics(found: Found, comparisons: Sequence[Found], of: str) -> Iterator[Pl
     ]
     if not rows:
         return
-    first = _base(found)
+    first = wording.base(found)
     whom = wording.called(first)
     caption = (
         f"Mean paired difference, {wording.difference(first)}, in standard deviations of {whom}'s scores "
@@ -171,7 +166,7 @@ def _metrics(found: Found, comparisons: Sequence[Found], of: str) -> Iterator[Pl
 
 
 def _sweeps(found: Found) -> Iterator[Planned]:
-    several, first = len(found["analysis"]["units"]) > 1, _base(found)
+    several, first = len(found["analysis"]["units"]) > 1, wording.base(found)
     for sweep in found["analysis"]["sweeps"]:
         symbol = wording.SYMBOLS[sweep["parameter"]]
         for metric, shown in sweep["metrics"].items():
@@ -264,7 +259,7 @@ def _costs(found: Found) -> Iterator[Planned]:
 
 
 def _drifts(found: Found) -> Iterator[Planned]:
-    several, first = len(found["analysis"]["units"]) > 1, _base(found)
+    several, first = len(found["analysis"]["units"]) > 1, wording.base(found)
     whom = wording.called(first)
     for drift in found["analysis"]["drift"]:
         series: dict[str, list[tuple[float, Point]]] = {}
@@ -304,7 +299,7 @@ def _drifts(found: Found) -> Iterator[Planned]:
 
 
 def _head(found: Found) -> tuple[str, ...]:
-    first = _base(found)
+    first = wording.base(found)
     return (
         "model", "steps", wording.other(first), "metric", first, f"{wording.other(first)} mean", "difference",
         "low", "high", "holm_p", "won", "wilcoxon_p", "pairs", "left out",

@@ -23,7 +23,7 @@ def lead(found: Found) -> str:
     """What was compared, in one sentence."""
     treatments = [c["name"] for c in found["conditions"][1:]]
     said = [wording.subject(name) for name in treatments[:1]] + [wording.called(t) for t in treatments[1:]]
-    base = wording.called(_first(found))
+    base = wording.called(wording.base(found))
     models = listed([m["name"] for m in found["models"]])
     counts = found["counts"]
     return (
@@ -32,11 +32,6 @@ def lead(found: Found) -> str:
         f"{many(counts['kept'], 'pair')} of pictures, "
         f"{thin(counts['excluded'])} left out."
     )
-
-
-def _first(found: Found) -> str:
-    """The condition that each other one is compared with."""
-    return found["conditions"][0]["name"] if found["conditions"] else "baseline"
 
 
 def sections(found: Found, drawn: Sequence[Figure]) -> list[Section]:
@@ -91,7 +86,7 @@ def _compared(found: Found) -> Section:
         for c in found["conditions"]
     ]
     table = Table(
-        f"The conditions, {wording.called(_first(found))} first",
+        f"The conditions, {wording.called(wording.base(found))} first",
         ("condition", "recipe", "evaluations an image"),
         rows,
         words=3,
@@ -110,7 +105,7 @@ def _each(steps: Sequence[int], evaluations: Sequence[int | None]) -> str:
 
 
 def _findings(found: Found) -> Section:
-    analysis, first = found["analysis"], _first(found)
+    analysis, first = found["analysis"], wording.base(found)
     several = len(analysis["units"]) > 1
     parts = []
     comparisons = analysis["comparisons"]
@@ -193,7 +188,7 @@ def _grouped(rows: Sequence[Found], *keys: str) -> Iterator[tuple[tuple[Any, ...
 
 
 def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
-    tables, first = [], _first(found)
+    tables, first = [], wording.base(found)
     for (model, steps), own in _grouped(found["analysis"]["comparisons"], "model", "steps"):
         these = any(m["these_units"] is not None for c in own for m in c["metrics"].values())
         unit = own[0]["unit"]
@@ -238,7 +233,7 @@ def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
 
 
 def _sweeps(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
-    tables, whom = [], wording.called(_first(found))
+    tables, whom = [], wording.called(wording.base(found))
     for sweep in found["analysis"]["sweeps"]:
         symbol = wording.SYMBOLS[sweep["parameter"]]
         rows = [
@@ -334,7 +329,7 @@ def _costs(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
 
 
 def _drift(found: Found, drawn: Sequence[Figure]) -> Iterator[Section]:
-    tables, first = [], _first(found)
+    tables, first = [], wording.base(found)
     for drift in found["analysis"]["drift"]:
         beside = {point["steps"]: point for point in drift["yardstick"]}
         rows = [
@@ -383,7 +378,7 @@ def _flags(found: Found) -> Section:
         for c in comparisons
     ]
     own = found["experiment"]["thresholds"]
-    first = _first(found)
+    first = wording.base(found)
     whom = wording.called(first)
     words = f"A pair is flagged where the {wording.other(first)}'s picture lies beyond a threshold"
     if all(c["flags"]["any"]["share"] is None for c in comparisons):
@@ -431,7 +426,7 @@ def _reading(found: Found) -> Section:
     rows = [
         (
             name,
-            wording.meaning(metric["words"], _first(found)),
+            wording.meaning(metric["words"], wording.base(found)),
             {"none": "no direction"}.get(metric["better"], f"{metric['better']} is better"),
             metric["span"],
             metric.get("version", "–"),

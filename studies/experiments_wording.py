@@ -133,11 +133,15 @@ def sweep(found: Found, metric: str, shown: Found, first: str = "baseline") -> s
     said = f"{metric}, {word} against {whom}: {'; '.join(bests)}."
     with_gain = [cell["steps"] for cell in at if cell["gains"]]
     without = [cell["steps"] for cell in at if not cell["gains"]]
-    if not without:
+    some, none = (listed(list(map(str, steps))) for steps in (with_gain, without))
+    unknown = len(at) < len(shown["steps"])  # of some N there is no score
+    if with_gain and not without and unknown:
+        said += f" Some {symbol} is {gain} {whom} at N = {some}."
+    elif not without:
         if len(at) > 1:
             said += f" At every N some {symbol} is {gain} {whom}."
     elif not with_gain:
-        where = " at any N" if len(at) > 1 else ""
+        where = f" at N = {none}" if unknown else " at any N" if len(at) > 1 else ""
         said += f" No gain is shown: no {symbol} is {gain} {whom}{where}."
     elif max(with_gain) < min(without):
         end = next(cell for cell in at if cell["steps"] == without[0])
@@ -146,7 +150,6 @@ def sweep(found: Found, metric: str, shown: Found, first: str = "baseline") -> s
             f"the {word} being {amount(end['best'])}."
         )
     else:
-        some, none = (listed(list(map(str, steps))) for steps in (with_gain, without))
         said += f" Some {symbol} is {gain} {whom} at N = {some}; none is shown to be at N = {none}."
     return said
 
@@ -281,6 +284,11 @@ def subject(condition: str) -> str:
     """What a condition is called, at the beginning of a sentence."""
     name = called(condition)
     return name if name == condition else f"{name[:1].upper()}{name[1:]}"
+
+
+def base(found: Found) -> str:
+    """The name of an experiment's first condition, with which each other one is compared."""
+    return found["conditions"][0]["name"] if found["conditions"] else "baseline"
 
 
 def difference(first: str) -> str:

@@ -56,10 +56,9 @@ def decode(path: Path | IO[bytes]) -> np.ndarray:
     Raises BadPicture for a file that is missing, cut off or no picture, and for one that can't be brought to
     8-bit RGB without a choice: several pictures, floating-point numbers, or whole ones of 32 bits.
     """
-    kind = ""
     try:
         with Image.open(path) as opened:
-            kind = opened.format or ""
+            kind = opened.format
             # A telephone's second picture (MPO) is a thumbnail or the depth of the first.
             if opened.format != "MPO" and (count := getattr(opened, "n_frames", 1)) > 1:
                 raise BadPicture(f"{path}: holds {count} pictures; keep one.")

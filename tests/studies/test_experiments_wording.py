@@ -67,6 +67,18 @@ def swept(*gains):
     return {"better": "higher", "steps": [at(10 * (place + 1), gain) for place, gain in enumerate(gains)]}
 
 
+def test_a_number_of_steps_without_scores_is_not_spoken_of():
+    unknown = {"steps": 90, "best": None, "as_good": [], "gains": []}
+
+    def said(*gains):
+        shown = swept(*gains)
+        shown["steps"].append(unknown)
+        return wording.sweep({"parameter": "rho"}, "musiq", shown)
+
+    assert said(1.0, 1.0).endswith(" Some ρ is better than the baseline at N = 10 and 20.")
+    assert said(0.05).endswith(" No gain is shown: no ρ is better than the baseline at N = 10.")
+
+
 @pytest.mark.parametrize(
     ("shown", "words"),
     [

@@ -92,8 +92,7 @@ class Command(BaseCommand):
 
     def _tune(self, options: Mapping[str, Any]) -> None:
         # What can be wrong without the model is said before PyTorch is loaded, which takes a while.
-        if options["batch"] not in (allowed := conditions.Range(1, whole=True)):
-            raise NotAllowed("batch", options["batch"], allowed)
+        conditions.check("batch", options["batch"])
         command = _command(options)
         _must_be_text(command)
         source = describe(options["model"], options["revision"])

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generation import conditions, subjects
-from generation.conditions import Condition, NotAllowed, Range
+from generation.conditions import Condition, NotAllowed
 from generation.engine.folder import BadFolder, Folder
 from generation.sources import BadModel, describe
 
@@ -109,8 +109,7 @@ class Command(BaseCommand):
     def _generate(self, options: Mapping[str, Any]) -> None:
         chosen = _conditions(options)
         seeds = conditions.seeds(options["seeds"])
-        if options["batch"] not in (allowed := Range(1, whole=True)):
-            raise NotAllowed("batch", options["batch"], allowed)
+        conditions.check("batch", options["batch"])
         source = describe(options["model"], options["revision"])
         # What a hub model takes is known when it is there.
         model = _load(options) if source.takes == "unknown" else None
