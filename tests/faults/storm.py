@@ -153,16 +153,33 @@ def _run(storm: Storm, pairs: int, kills: int) -> None:
 
 
 def _strike_until_done(storm: Storm, kills: int, experiment: Any) -> None:
-    """A kill after each chunk that is made or scored, or after LONGEST_WAIT, as many as were asked for."""
-    while len(storm.kills) < kills:
-        before, since = _recorded(experiment), time.monotonic()
-        while _recorded(experiment) == before and time.monotonic() - since < LONGEST_WAIT:
-            time.sleep(0.05)
-        time.sleep(storm.dice.uniform(0, 2))  # into the middle of the next one
+    """As many kills as were asked for over the first three quarters of the work, however fast the machine is.
+
+    Each waits for its share of the records (a chunk made, a chunk scored), or for LONGEST_WAIT without one.
+    It falls into the middle of the next chunk: after up to two seconds, and at the latest at its record.
+    """
+    chunks = experiment.chunks.count()
+    if kills > chunks:
+        raise Broken(f"{kills} kills need as many chunks, and there are {chunks}: ask for more pairs.")
+    for kill in range(1, kills + 1):
+        due = (kill - 1) * 3 * chunks // (2 * kills)
+        recorded = _progressed(experiment, due, LONGEST_WAIT)
+        recorded = _progressed(experiment, recorded + 1, storm.dice.uniform(0, 2))
         if _asked(lambda: _done(experiment)):
-            raise Broken(f"All was made after {len(storm.kills)} kills: ask for more pairs or fewer kills.")
+            raise Broken(f"All was made after {kill - 1} kills: ask for more pairs or fewer kills.")
         storm.strike()
-        print(f"Kill {len(storm.kills)} of {kills}: {storm.kills[-1]}; {before} recorded", flush=True)
+        print(f"Kill {kill} of {kills}: {storm.kills[-1]}; {recorded} recorded", flush=True)
+
+
+def _progressed(experiment: Any, least: int, patience: float) -> int:
+    """What is recorded as soon as it is `least`, or after `patience` seconds without a change."""
+    recorded, since = _recorded(experiment), time.monotonic()
+    while recorded < least and time.monotonic() - since < patience:
+        time.sleep(0.05)
+        now = _recorded(experiment)
+        if now != recorded:
+            recorded, since = now, time.monotonic()
+    return recorded
 
 
 def _recorded(experiment: Any) -> int:

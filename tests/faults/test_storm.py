@@ -10,7 +10,7 @@ from tests.faults.storm import ROOT
 
 @pytest.mark.faults
 def test_every_image_is_there_once_and_the_same_whatever_is_killed():
-    storm = [sys.executable, "-m", "tests.faults.storm", "--pairs", "30", "--kills", "5"]
+    storm = [sys.executable, "-m", "tests.faults.storm", "--pairs", "60", "--kills", "5"]
 
     done = subprocess.run(storm, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
 
