@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from generation import claims, planning, progress
+from generation import claims, control, planning, progress
 from generation.conditions import Recipe, Sampler
 from generation.models import Chunk, Experiment, Image, ImageModel, Pair, Score
 from tests.generation.engine import pipelines
@@ -63,9 +63,14 @@ def test_every_pair_is_there_once(experiment, tmp_path):
 
 
 def test_two_workers_share_an_experiment_and_make_nothing_twice(experiment, tmp_path):
-    with site(tmp_path, "worker-1", "worker-2", "beat", EVALSITE_RECONCILE_SECONDS="1") as running:
+    workers = "worker-1", "worker-2"
+    control.pause(experiment)  # until both are there: one that starts late would find all made
+
+    with site(tmp_path, *workers, "beat", EVALSITE_RECONCILE_SECONDS="1") as running:
+        until(lambda: all(" ready." in running.log(name) for name in workers), "both workers are ready")
+        control.resume(experiment)
         until(lambda: progress.of(experiment).done, "all is scored")
-        by = [re.findall(r"Chunk (\d+) made", running.log(name)) for name in ("worker-1", "worker-2")]
+        by = [re.findall(r"Chunk (\d+) made", running.log(name)) for name in workers]
 
     assert all(by)
     assert sorted(map(int, by[0] + by[1])) == sorted(Chunk.objects.values_list("pk", flat=True))
