@@ -35,8 +35,8 @@ def of(options: Mapping[str, Any], takes: str, labels: Mapping[int, str]) -> lis
     if takes == "prompts":
         if not options["prompts"]:
             raise NotAllowed("prompts", "(none)", "a file with one prompt a line")
-        prompts = _lines(Path(options["prompts"]))
-        return [{"prompt": prompt, "negative_prompt": options["negative_prompt"]} for prompt in prompts]
+        found = prompts(Path(options["prompts"]))
+        return [{"prompt": prompt, "negative_prompt": options["negative_prompt"]} for prompt in found]
     return [{}]
 
 
@@ -45,13 +45,16 @@ def lines(text: str) -> list[str]:
     return [line.strip() for line in re.split("\r\n|\r|\n", text) if line.strip()]
 
 
-def _lines(path: Path) -> list[str]:
+def prompts(path: Path) -> list[str]:
+    """Of a file, one a line, as often as each stands there. Raises NotAllowed."""
     try:
         found = lines(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise NotAllowed(
             "prompts", path, f"a text file in UTF-8 ({error.reason} at byte {error.start})"
         ) from error
+    except OSError as error:
+        raise NotAllowed("prompts", path, f"a file that can be read ({error.strerror})") from error
     if not found:
         raise NotAllowed("prompts", path, "a file with one prompt a line; it has none")
     return found

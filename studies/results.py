@@ -19,6 +19,7 @@ from studies.statistics.dropout import LEFT, RIGHT, Stand, dropout
 from studies.statistics.votes import Series, Votes
 
 UNITS = {ImageModel.Takes.LABELS: "class", ImageModel.Takes.PROMPTS: "prompt"}
+COUNTED = (Participant.State.ACTIVE, Participant.State.FINISHED)  # towards the people that are wanted
 GONE = (Participant.State.EXPIRED, Participant.State.WITHDRAWN, Participant.State.EXCLUDED)
 
 
@@ -77,7 +78,7 @@ def progress(studies: QuerySet[Study]) -> QuerySet[Any]:
     """
     newest = Protocol.objects.filter(study=OuterRef("pk")).order_by("-version").values("pk")[:1]
     live, finished = Q(participants__mode=Mode.LIVE), Q(participants__state=Participant.State.FINISHED)
-    counted = finished | Q(participants__state=Participant.State.ACTIVE)
+    counted = Q(participants__state__in=COUNTED)
     earlier = Q(participants__protocol__lt=F("newest"))
     return studies.annotate(newest=Subquery(newest)).annotate(
         done=Count("participants", filter=live & finished),

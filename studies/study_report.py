@@ -127,7 +127,6 @@ def _share(words: str, line: Found) -> tuple[str, ...]:
 
 
 def _metrics(entry: Found, first: str) -> Table:
-    taken = "Treatment - baseline" if first == "baseline" else f"{entry['treatment']} - {first}"
     head = (
         "Metric", "Mean difference", "low", "high", "Holm's p", "Pairs", "Votes on its side", "Ceiling",
         "Kendall's τ", "low", "high",
@@ -146,9 +145,10 @@ def _metrics(entry: Found, first: str) -> Table:
     ]
     return Table(
         f"Metrics beside votes: {entry['treatment']}", head, rows,
-        f"{taken} over the pairs that people judged; the share of decided votes for the picture "
-        "that the metric calls better, beside the other people's majority on the same item (the ceiling); "
-        "Kendall's rank correlation of the metric's difference and the share of votes over items.",
+        f"{wording.difference(entry['treatment'], first)} over the pairs that people judged; the share of "
+        "decided votes for the picture that the metric calls better, beside the other people's majority on "
+        "the same item (the ceiling); Kendall's rank correlation of the metric's difference and the share of "
+        "votes over items.",
     )  # fmt: skip
 
 

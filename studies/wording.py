@@ -196,6 +196,11 @@ def dropout(found: Found) -> str:
     return said
 
 
+def difference(treatment: str, baseline: str) -> str:
+    """What a difference of a metric is taken of; names only where the first condition has one of its own."""
+    return "Treatment - baseline" if baseline == "baseline" else f"{treatment} - {baseline}"
+
+
 def p(value: float | None) -> str:
     """A p value to four decimals; a dash where there is none."""
     if value is None:

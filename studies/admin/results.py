@@ -91,7 +91,11 @@ def _section(found: dict[str, Any], name: str, block: dict[str, Any], number: in
         "several": len(block["bradley_terry"]["names"]) > 2,
         "ranking": _ranking(block),
         "figures": [f"ranking-{number}", f"jod-{number}"],
-        "metrics": [entry for entry in found["metrics"] if entry["block"] == name],
+        "metrics": [
+            entry | {"difference": wording.difference(entry["treatment"], block["baseline"])}
+            for entry in found["metrics"]
+            if entry["block"] == name
+        ],
     }
 
 

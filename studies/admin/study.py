@@ -49,7 +49,7 @@ from studies.admin.forms import (
 from studies.admin.members import MemberForm
 from studies.admin.recruit import MOST_LINKS, LinksForm, links_csv
 from studies.admin.rights import OfStudy, OwnFilters, editable
-from studies.models import AuditEntry, Block, FormQuestion, Mode, Participant, Question, Study, Translation
+from studies.models import AuditEntry, Block, FormQuestion, Mode, Question, Study, Translation
 
 COLOURS = {"draft": "info", "live": "success", "paused": "warning", "closed": "danger"}
 HANDED_OUT = ("code_complete", "code_full", "code_screened", "return_url")  # at the end, to people
@@ -338,9 +338,7 @@ class StudyAdmin(OwnFilters, ModelAdmin):
             "shown": design and _times_shown(design, study.people),
             "unfinished": _unfinished(study),
             "version": study.protocols.count() + 1,
-            "before": study.participants.filter(
-                mode=Mode.LIVE, state__in=(Participant.State.FINISHED, Participant.State.ACTIVE)
-            ).count(),
+            "before": study.participants.filter(mode=Mode.LIVE, state__in=results.COUNTED).count(),
         }
         status = 409 if wrong and request.method == "POST" else 200
         return self._page(request, study, "publish", "Publish", context, status)

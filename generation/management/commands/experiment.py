@@ -7,10 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 
-from generation import catalogue, costs, planning, presets, tasks
+from generation import catalogue, costs, planning, presets, subjects, tasks
 from generation.conditions import NotAllowed
 from generation.sources import BadModel
-from generation.subjects import lines as lines_of
 
 
 class Command(BaseCommand):
@@ -31,13 +30,15 @@ class Command(BaseCommand):
 
     def handle(self, *, preset: str, dry_run: bool, **options: Any) -> None:
         try:
+            file = options["prompts"]
+            prompts = [] if file is None else subjects.prompts(Path(file))
             with transaction.atomic():
                 plan = presets.plan(
                     presets.find(preset),
                     catalogue.find(options["model"]) if options["model"] else None,
                     items=options["items"],
                     name=options["name"],
-                    prompts=_prompts(options["prompts"]),
+                    prompts=list(dict.fromkeys(prompts)),
                 )
                 self.stdout.write(f"{plan.name}: {costs.of(plan)}.")
                 if dry_run:
@@ -52,15 +53,3 @@ class Command(BaseCommand):
             ) from None
         tasks.start(experiment)
         self.stdout.write(f"Begun; its progress: {experiment.get_absolute_url()}")
-
-
-def _prompts(file: str | None) -> list[str]:
-    if file is None:
-        return []
-    try:
-        found = list(dict.fromkeys(lines_of(Path(file).read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: cannot be read as UTF-8 text ({error}).") from None
-    if not found:
-        raise CommandError(f"{file}: holds no prompt; one a line is needed.")
-    return found
