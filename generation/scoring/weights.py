@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 import tempfile
 import urllib.request
@@ -57,6 +58,11 @@ KNOWN: Mapping[str, Weight] = {
 }
 
 
+def fetching(metric: str, folder: Path) -> str:
+    """The command that fetches what a metric needs, as any shell can run it: the demo's folder is its own."""
+    return f"EVALSITE_WEIGHTS={shlex.quote(str(folder.absolute()))} python manage.py weights fetch {metric}"
+
+
 class Unavailable(RuntimeError):
     """A metric can't be computed here; the message says why, and what helps."""
 
@@ -67,8 +73,8 @@ class Missing(Unavailable):
     def __init__(self, metric: str, weight: Weight, folder: Path) -> None:
         self.weight = weight
         super().__init__(
-            f"{metric} needs {weight.file}, which is not in {folder}: run `python manage.py weights fetch "
-            f"{metric}`, or set EVALSITE_WEIGHTS to a folder that has it."
+            f"{metric} needs {weight.file}, which is not in {folder}: run `{fetching(metric, folder)}`, or "
+            "set EVALSITE_WEIGHTS to a folder that has it."
         )
 
 

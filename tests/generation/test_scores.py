@@ -90,12 +90,13 @@ def test_a_score_says_which_weights_it_rests_on():
     }
 
 
-def test_a_metric_that_is_unavailable_is_said_and_stops_no_other():
+def test_a_metric_that_is_unavailable_is_said_and_stops_no_other(weights):
     found = scored(metrics=["musiq", "brightness"])
 
     assert counts() == {"brightness": 12}
     assert set(scores.unscored(found)) == {"musiq"}
-    assert "python manage.py weights fetch musiq" in scores.unscored(found)["musiq"]
+    command = f"EVALSITE_WEIGHTS={weights} python manage.py weights fetch musiq"
+    assert command in scores.unscored(found)["musiq"]
     assert found.chunks.get().stage == Chunk.Stage.DONE
 
 
