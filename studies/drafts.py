@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count
 
-from generation.models import Experiment
+from generation.models import Experiment, Pair
 from studies import audit, form, languages, seats
 from studies.blinding import Finding
 from studies.models import Block, Question, Study, Translation
@@ -163,6 +163,19 @@ def problems(study: Study) -> list[str]:
             design_of(study)
         except seats.NotEnoughPairs as error:
             found.append(f"{error}.")
+    return found
+
+
+def same_pictures(study: Study) -> list[str]:
+    """A sentence for each block with pairs of one file twice, as a treatment without effect gives them."""
+    found = []
+    for block in study.blocks.select_related("model", "treatment", "baseline"):
+        pairs = block.pairs()
+        if same := pairs.filter(Pair.SAME).count():
+            found.append(
+                f"{block}: in {same} of {pairs.count()} pairs both pictures are the same file. People can "
+                "only guess there."
+            )
     return found
 
 

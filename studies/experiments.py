@@ -131,12 +131,13 @@ class _Places:
         self, metrics: Mapping[str, Metric], images: Mapping[str, Cube], pairs: Mapping[str, Cube]
     ) -> Scored:
         """The cubes with what pairs there are, which are left out, and their flags."""
-        made, excluded = np.zeros(self.shape, bool), np.zeros(self.shape, bool)
+        made, excluded, same = (np.zeros(self.shape, bool) for _ in range(3))
         flags = np.zeros(self.shape, np.int64)
         rows = list(
             Pair.objects.filter(experiment=self._experiment)
+            .annotate(same=Pair.SAME)
             .order_by()
-            .values_list("item_id", "treatment__condition_id", "steps", "excluded", "flags")
+            .values_list("item_id", "treatment__condition_id", "steps", "excluded", "same", "flags")
         )
         names = sorted({flag for *_, raised in rows for flag in raised})
         if rows:
@@ -145,10 +146,11 @@ class _Places:
             where = self.at(item, condition, steps)
             made[where] = True
             excluded[where] = [bool(row[3]) for row in rows]
-            flags[where] = [sum(bit[flag] for flag in row[4]) for row in rows]
+            same[where] = [row[4] for row in rows]
+            flags[where] = [sum(bit[flag] for flag in row[5]) for row in rows]
         return Scored(
-            self.models, self.model, self.subject, self.conditions, self.steps, made, excluded, flags, names,
-            metrics, images, pairs, self._never(),
+            self.models, self.model, self.subject, self.conditions, self.steps, made, excluded, same, flags,
+            names, metrics, images, pairs, self._never(),
         )  # fmt: skip
 
     def _never(self) -> dict[tuple[int, int, int], dict[str, str]]:

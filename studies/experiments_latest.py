@@ -20,7 +20,7 @@ from studies.experiments_figures import Planned
 from studies.models import Analysis
 
 SMALL = 100_000  # pairs × metrics that are analysed while the page is asked for
-SCHEMA = 2  # of the stored document; another number has it computed again
+SCHEMA = 3  # of the stored document; another number has it computed again
 _MARKS = """
     SELECT count(*), md5(string_agg(concat_ws(',', id, excluded <> '', flags), ';' ORDER BY id)
         FILTER (WHERE excluded <> '' OR flags <> '{}'))

@@ -121,7 +121,7 @@ def _findings(found: Found) -> Section:
                 Section(
                     f"{wording.subject(treatment)} against {wording.called(own[0]['baseline'])}"
                     + (f", {model}" if several else ""),
-                    points=[wording.over_steps(own, name) for name in metrics],
+                    points=[wording.over_steps(own, name) for name in metrics] + wording.same_pictures(own),
                 )
             )
     for sweep in analysis["sweeps"]:

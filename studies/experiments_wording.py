@@ -75,6 +75,8 @@ def way(metric: Found, mean: float) -> str:
 def comparison(found: Found, *, model: str = "") -> list[str]:
     """The findings of one comparison: a sentence for each metric that differs, one for all the others."""
     who, whom = called(found["treatment"]), called(found["baseline"])
+    if found["n_same"] == found["n_pairs"]:  # and no test can say more
+        return same_pictures([found])
     where = f"N = {found['steps']}" + (f" ({model})" if model else "")
     said, same = [], []
     for name, metric in found["metrics"].items():
@@ -92,7 +94,22 @@ def comparison(found: Found, *, model: str = "") -> list[str]:
             f"No difference between {who} and {whom} is shown at {where} in {listed(same)}; that is no proof "
             "of none."
         )
-    return said
+    return said + same_pictures([found])
+
+
+def same_pictures(found: Sequence[Found]) -> list[str]:
+    """Where one treatment's pictures are its baseline's to the byte; nothing where they never are."""
+    whole = [str(c["steps"]) for c in found if 0 < c["n_pairs"] == c["n_same"]]
+    parts = [f"all pairs at N = {listed(whole)}"] if whole else []
+    parts += [
+        f"{c['n_same']} of {many(c['n_pairs'], 'pair')} at N = {c['steps']}"
+        for c in found
+        if 0 < c["n_same"] < c["n_pairs"]
+    ]
+    if not parts:
+        return []
+    who, whom = subject(found[0]["treatment"]), called(found[0]["baseline"])
+    return [f"{who} and {whom} gave the same file, to the byte, in {listed(parts)}."]
 
 
 def over_steps(found: Sequence[Found], metric: str) -> str:

@@ -60,8 +60,9 @@ class Metric:
 class Scored:
     """Items I × conditions C × numbers of steps S; condition 0 is the baseline. NaN is no score.
 
-    model, subject: (I,) codes; a subject is a label or prompt. made, excluded: (I, C, S) whether the
-    treatment's pair is there, and is left out. flags: (I, C, S) bits, in the order of flag_names.
+    model, subject: (I,) codes; a subject is a label or prompt. made, excluded, same: (I, C, S)
+    whether the treatment's pair is there, is left out, and is one file twice. flags: (I, C, S) bits, in the
+    order of flag_names.
     never: by places of model, condition and steps, the flags that no pair there can have, with the reason;
     `any` among them where it can have none.
     images: of each picture; pairs: of the two pictures of a pair, at its treatment's place.
@@ -74,6 +75,7 @@ class Scored:
     steps: Sequence[int]
     made: Mask
     excluded: Mask
+    same: Mask
     flags: NDArray[np.int64]
     flag_names: Sequence[str]
     metrics: Mapping[str, Metric]
@@ -164,7 +166,7 @@ def _warned(part: _Part) -> dict[str, str]:
 
 def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
     data = part.data
-    made, kept = data.made[part.items, c, s], data.kept[part.items, c, s]
+    made, kept, same = (cube[part.items, c, s] for cube in (data.made, data.kept, data.same))
     results, beside = {}, {}
     for name, metric in data.metrics.items():
         if name not in data.images:
@@ -194,6 +196,7 @@ def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
         "evaluations": {"baseline": _evaluations(data, 0, s), "treatment": _evaluations(data, c, s)},
         "n_pairs": int(kept.sum()),
         "n_excluded": int((made & ~kept).sum()),
+        "n_same": int((kept & same).sum()),
         "unit": part.unit,
         "metrics": {name: beside[name] | adjusted[name].plain("items") for name in adjusted},
         "pairs": {name: found.plain("items") for name, found in _of_pairs(part, c, s)},

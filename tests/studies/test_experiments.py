@@ -65,6 +65,19 @@ def test_it_works():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
+def test_pairs_of_one_file_twice_are_counted():
+    made = scored(steps=(10, 20), treatments=("se2p", "naive"))
+    alike = made.pairs.filter(steps=20, treatment__condition__name="naive").order_by("pk")[:3]
+    for pair in alike:
+        Image.objects.filter(pk=pair.treatment_id).update(sha256=pair.baseline.sha256)
+    Pair.objects.filter(pk=alike[0].pk).update(excluded="by hand")
+
+    found = experiments.compute(made)["analysis"]["comparisons"]
+
+    assert [(c["steps"], c["treatment"]) for c in found if c["n_same"]] == [(20, "naive")]
+    assert comparison({"analysis": {"comparisons": found}}, steps=20, treatment="naive")["n_same"] == 2
+
+
 def test_drift_is_read_from_pairs():
     made = scored()
     found = experiments.compute(made)["analysis"]["drift"][0]

@@ -13,8 +13,9 @@ def metric(difference, *, better="none", holm_p=0.001):
     return {"difference": difference, "better": better, "holm_p": holm_p}
 
 
-def comparison(**metrics):
-    return {"treatment": "se2p", "baseline": "baseline", "steps": 20, "unit": "class", "metrics": metrics}
+def comparison(*, steps=20, n_same=0, **metrics):
+    known = {"treatment": "se2p", "baseline": "baseline", "steps": steps, "unit": "class", "n_pairs": 40}
+    return known | {"n_same": n_same, "metrics": metrics}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,25 @@ def test_a_direction_says_whether_it_is_better():
     (said,) = wording.comparison(comparison(clipped=lower))
     assert "lower (better) clipped" in said
     assert "200 items in 5 classes" in said
+
+
+def test_the_same_pictures_are_said_to_be_the_same():
+    same = metric(mean(0.0), holm_p=None)
+    whole, some, none = (
+        comparison(steps=n, n_same=k, sharpness=same) for n, k in ((10, 40), (20, 3), (50, 0))
+    )
+
+    assert wording.comparison(whole) == [
+        "se2p and the baseline gave the same file, to the byte, in all pairs at N = 10."
+    ]
+    assert wording.comparison(some)[1:] == [
+        "se2p and the baseline gave the same file, to the byte, in 3 of 40 pairs at N = 20."
+    ]
+    assert len(wording.comparison(none)) == 1
+    assert wording.same_pictures([whole, some, none]) == [
+        "se2p and the baseline gave the same file, to the byte, in all pairs at N = 10 and 3 of 40 pairs at "
+        "N = 20."
+    ]
 
 
 def test_no_difference_is_never_worded_as_equal():

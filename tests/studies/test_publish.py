@@ -135,6 +135,19 @@ def test_who_counts_beside_a_new_versions_seats_is_said_before_it_is_published(a
     assert "2 people have finished or are under way: they count too, beside all 3" in page
 
 
+def test_pairs_of_one_file_twice_are_said_before_people_are_asked(admin_client):
+    study = draft(4, experiment=experiment(4, treatments=("se2p", "naive")))
+    address = f"/admin/studies/study/{study.pk}/publish/"
+    assert "the same file" not in admin_client.get(address).content.decode()
+
+    for pair in Pair.objects.filter(treatment__condition__name="naive")[:3]:
+        Image.objects.filter(pk=pair.treatment_id).update(sha256=pair.baseline.sha256)
+
+    page = admin_client.get(address).content.decode()
+    assert page.count("the same file") == 1
+    assert "naive against baseline: in 3 of 4 pairs both pictures are the same file." in page
+
+
 def test_a_new_version_waits_for_its_own_seats_beside_who_came_before(admin_client):
     study = published(2, people=3)
     Person(study).start().finish()

@@ -28,6 +28,7 @@ def scored(images, pairs=None, *, items=40, subjects=8, treatments=None, steps=(
             "steps": steps,
             "made": made,
             "excluded": np.zeros(shape, bool),
+            "same": np.zeros(shape, bool),
             "flags": np.zeros(shape, np.int64),
             "flag_names": ["blurred", "drifted"],
             "metrics": METRICS,
