@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import pytest
 from django.conf import settings
 
 
@@ -12,3 +13,16 @@ def pytest_configure() -> None:
         "django.contrib.auth.hashers.MD5PasswordHasher",
         *settings.PASSWORD_HASHERS,
     ]
+
+
+@pytest.fixture(autouse=True)
+def no_heartbeat_beside_a_transaction(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A heartbeat comes by a connection of its own, which sees nothing of a transaction that a test is in.
+
+    It would take the chunk for lost as soon as the work lasts longer than a beat.
+    """
+    database = request.node.get_closest_marker("django_db")
+    if database and not database.kwargs.get("transaction"):
+        monkeypatch.setattr("generation.tasks._Heartbeat.run", lambda self: None)
