@@ -14,7 +14,6 @@ from PIL import Image
 
 from generation.engine import png
 from generation.engine.folder import Folder, alone_in
-from generation.management.commands import score as command
 from generation.scoring import files, names, registry
 
 from .scoring import weight_files
@@ -173,7 +172,7 @@ def test_a_prompt_is_compared_with_each_side(prompted):
 
 
 def test_seeds_of_one_prompt_are_compared_whatever_the_block(prompted, monkeypatch):
-    monkeypatch.setattr(command, "BLOCK", 1)
+    monkeypatch.setattr("generation.scoring.rows.BLOCK", 1)
     score(prompted, "--metrics", "seed_similarity")
 
     expected = registry.seed_scores([CAT, np.ascontiguousarray(CAT[::-1])])
@@ -217,7 +216,7 @@ def test_by_default_it_scores_the_default_metrics(folder, generated):
 def test_more_pictures_than_one_block_are_all_scored_alike(folder, monkeypatch):
     score(folder)
     whole = rows(folder)
-    monkeypatch.setattr(command, "BLOCK", 1)
+    monkeypatch.setattr("generation.scoring.rows.BLOCK", 1)
 
     score(folder)
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentTypeError
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from math import isfinite
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
@@ -20,11 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from generation.engine.folder import MANIFEST, SCORES, BadFolder, alone_in, read_manifest
 from generation.rows import writer
+from generation.scoring import items as scored
 from generation.scoring import names
+from generation.scoring.files import BadPicture, pictures_in
+from generation.scoring.items import Item
 from generation.scoring.weights import CLIP, Unavailable, Weights
 
 COLUMNS = ("item", "side", "metric", "value")
-BASELINE = "baseline"
 LACKING = {
     "reference": "compares a picture with its reference: give --reference DIR2",
     "pair": "is of the two pictures of a pair: give a folder made by `generate`",
@@ -32,29 +30,6 @@ LACKING = {
     "seeds": "compares the baseline's pictures of one label or prompt: give a folder that `generate` made "
     "with several seeds",
 }
-BLOCK = 64  # pictures in memory, and as many again that are decoded ahead
-
-
-@dataclass(frozen=True)
-class Item:
-    """What is scored together: one picture, or the baseline and a treatment of a generated folder."""
-
-    name: str
-    files: Mapping[str, Path]  # by side
-    prompt: str = ""
-    label: int | None = None
-
-
-@dataclass
-class Failures:
-    """What couldn't be scored, by metric: how often, and why the first time."""
-
-    count: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    reason: dict[str, str] = field(default_factory=dict)
-
-    def add(self, metric: str, count: int, error: Exception) -> None:
-        self.count[metric] += count
-        self.reason.setdefault(metric, " ".join(str(error).split()) or type(error).__name__)
 
 
 class Command(BaseCommand):
@@ -92,8 +67,6 @@ class Command(BaseCommand):
         add("--device", default="", help="cuda where there is one, else cpu")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from generation.scoring.files import BadPicture
-
         folder = Path(options["folder"])
         try:
             items = _items(folder)
@@ -107,29 +80,34 @@ class Command(BaseCommand):
             raise CommandError(f"{error.filename or folder}: {error.strerror or error}") from error
 
     def _score(self, folder: Path, items: Sequence[Item], options: Mapping[str, Any]) -> None:
-        references = _references(items, options["reference"])
+        reference = options["reference"]
+        references = scored.references(items, Path(reference)) if reference else {}
         weights = Weights(settings.WEIGHTS, dict(options["weights"]), options["clip"] or settings.CLIP)
-        asked = _metrics(options["metrics"], _kinds(items, bool(references)), weights)
-        _check_pictures(items, references)
-        failures = Failures()
+        metrics = _metrics(options["metrics"], scored.kinds(items, reference=bool(references)), weights)
+        scored.check(items, references)
+        from generation.scoring import rows  # with torch: what is wrong without it is said before
+
+        asked, failures = rows.Asked(metrics, weights, options["device"] or None), rows.Failures()
         part = folder / f".{SCORES}.part"
         try:
-            with part.open("w", newline="", encoding="utf-8") as file:
+            count = 0
+            with part.open("w", newline="", encoding="utf-8") as file, _progress(len(items)) as advance:
                 write = writer(file)
                 write(COLUMNS)
-                rows = 0
-                for row in _rows(items, references, asked, weights, options["device"] or None, failures):
-                    write(row)
-                    rows += 1
-            if not rows:
+                for done, found in rows.of(items, references, asked, failures):
+                    for row in found:
+                        write(row)
+                    count += len(found)
+                    advance(done)
+            if not count:
                 raise CommandError(next(iter(failures.reason.values())))
             part.replace(folder / SCORES)
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
-        for metric, count in failures.count.items():
-            self.stderr.write(f"Note: {count} without {metric}: {failures.reason[metric]}")
-        self.stdout.write(f"{rows} scores of {len(items)} items in {folder / SCORES}.")
+        for metric, without in failures.count.items():
+            self.stderr.write(f"Note: {without} without {metric}: {failures.reason[metric]}")
+        self.stdout.write(f"{count} scores of {len(items)} items in {folder / SCORES}.")
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -145,8 +123,6 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _items(folder: Path) -> list[Item]:
     """Of a generated folder its items; of another one its pictures. Raises BadFolder and BadPicture."""
-    from generation.scoring.files import pictures_in
-
     if (folder / MANIFEST).exists():
         entries = read_manifest(folder)
         if not entries:
@@ -167,60 +143,6 @@ def _made(entry: Mapping[str, Any], folder: Path) -> Item:
     if not files or not isinstance(label, int | None) or not isinstance(prompt, str):
         raise ValueError(f"{entry['id']} is no item")
     return Item(entry["id"], files, prompt, label)
-
-
-def _references(items: Sequence[Item], folder: str | None) -> dict[Path, Path]:
-    """The reference of each picture. Raises BadFolder where one has none."""
-    if not folder:
-        return {}
-    if not Path(folder).is_dir():
-        raise BadFolder(f"{folder}: no such folder.")
-    found = {path: Path(folder) / path.name for item in items for path in item.files.values()}
-    if lacking := [path.name for path in found.values() if not path.is_file()]:
-        raise BadFolder(
-            f"{folder} lacks {lacking[0]} ({len(lacking)} of {len(found)} pictures have no reference)."
-        )
-    return found
-
-
-def _check_pictures(items: Sequence[Item], references: Mapping[Path, Path]) -> None:
-    """All files can be scored, known before hours of work. Raises BadPicture that names those that can't."""
-    from generation.scoring.files import BadPicture, listed, sizes
-
-    paths = [path for item in items for path in item.files.values()]
-    every = [*paths, *(references[path] for path in paths if references)]
-    size = dict(zip(every, sizes(every), strict=True))
-    faults = [
-        f"{path} is {'×'.join(map(str, size[path]))} and its reference "
-        f"{'×'.join(map(str, size[other]))}: make the sizes equal."
-        for path, other in references.items()
-        if size[path] != size[other]
-    ]
-    if faults:
-        raise BadPicture(listed(faults, len(paths)))
-
-
-def _kinds(items: Sequence[Item], reference: bool) -> set[names.Kind]:
-    """The kinds of metrics that these items have what they need for."""
-    found: set[names.Kind] = {"image"}
-    if reference:
-        found.add("reference")
-    if any(len(item.files) > 1 for item in items):
-        found.add("pair")
-    if any(item.prompt for item in items):
-        found.add("prompt")
-    if any(len(group) > 1 for group in _seeds(items)):
-        found.add("seeds")
-    return found
-
-
-def _seeds(items: Sequence[Item]) -> list[list[Item]]:
-    """Items with a baseline, those of one label or prompt together."""
-    groups: dict[tuple[int | None, str], list[Item]] = defaultdict(list)
-    for item in items:
-        if BASELINE in item.files:
-            groups[item.label, item.prompt].append(item)
-    return list(groups.values())
 
 
 def _by_default(kinds: set[names.Kind], weights: Weights) -> list[str]:
@@ -248,9 +170,7 @@ def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict
         asked = list(dict.fromkeys([*by_default, *named]))
     else:
         asked = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    found: dict[names.Kind, list[str]] = {
-        kind: [] for kind in ("image", "reference", "prompt", "seeds", "pair")
-    }
+    found: dict[names.Kind, list[str]] = {kind: [] for kind in get_args(names.Kind)}
     for name in asked:
         metric = names.find(name)
         if metric is None:
@@ -267,147 +187,20 @@ def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict
     return found
 
 
-def _rows(
-    items: Sequence[Item],
-    references: Mapping[Path, Path],
-    asked: Mapping[names.Kind, Sequence[str]],
-    weights: Weights,
-    device: str | None,
-    failures: Failures,
-) -> Iterator[tuple[str, str, str, float]]:
-    """The rows of the result, item after item. Raises BadPicture."""
-    from generation.scoring import registry
-    from generation.scoring.files import decoded_ahead
-
-    def of_images(pictures: Sequence[np.ndarray], metric: str) -> dict[str, list[float]]:
-        return registry.image_scores(pictures, [metric], device=device, weights=weights)
-
-    def of_references(both: Sequence[tuple[np.ndarray, np.ndarray]], metric: str) -> dict[str, list[float]]:
-        return registry.reference_scores(
-            [one for one, _ in both], [two for _, two in both], [metric], device=device, weights=weights
-        )
-
-    def of_pairs(both: Sequence[tuple[np.ndarray, np.ndarray]], metric: str) -> dict[str, list[float]]:
-        return registry.pair_scores(
-            [one for one, _ in both], [two for _, two in both], [metric], device=device, weights=weights
-        )
-
-    def of_prompts(both: Sequence[tuple[np.ndarray, str]], metric: str) -> dict[str, list[float]]:
-        pictures, prompts = [one for one, _ in both], [two for _, two in both]
-        return {metric: registry.prompt_scores(pictures, prompts, device=device, weights=weights)}
-
-    seeds = _of_seeds(items, weights, device, failures) if asked["seeds"] else {}
-    each = max(1, BLOCK // (2 if references else 1) // max(len(item.files) for item in items))
-    blocks = [items[start : start + each] for start in range(0, len(items), each)]
-    paths = [
-        [p for item in block for path in item.files.values() for p in (path, *_listed(references.get(path)))]
-        for block in blocks
-    ]
-    pixels_of = decoded_ahead(paths)
-    for block, files in _with_progress(blocks, paths):
-        pixels = dict(zip(files, next(pixels_of), strict=True))
-        sides = [(item, side) for item in block for side in item.files]
-        pictures = [pixels[item.files[side]] for item, side in sides]
-        twos = [(pixels[i.files[s]], pixels[references[i.files[s]]]) for i, s in sides] if references else []
-        pairs = [
-            (item, (pixels[first], pixels[second]))
-            for item in block
-            for first, second in [tuple(item.files.values())] * (len(item.files) == 2)
-        ]
-        prompted = [(item, side) for item, side in sides if item.prompt]
-        values: dict[tuple[str, str, str], float] = {
-            (item.name, BASELINE, metric): seeds[item.name]
-            for item in block
-            for metric in asked["seeds"]
-            if item.name in seeds
-        }
-        for kind, compute, rows, inputs in (
-            ("image", of_images, sides, pictures),
-            ("reference", of_references, sides, twos),
-            ("prompt", of_prompts, prompted, [(pixels[i.files[s]], i.prompt) for i, s in prompted]),
-            ("pair", of_pairs, [(item, "pair") for item, _ in pairs], [both for _, both in pairs]),
-        ):
-            for metric in asked[kind]:  # type: ignore[index]
-                for place, value in _tried(compute, inputs, metric, failures):
-                    item, side = rows[place]
-                    values[item.name, side, metric] = value
-        for item in block:
-            for side in (*item.files, "pair"):
-                for metric in (name for kind in asked.values() for name in kind):
-                    if (key := (item.name, side, metric)) in values:
-                        yield *key, values[key]
-
-
-def _of_seeds(
-    items: Sequence[Item], weights: Weights, device: str | None, failures: Failures
-) -> dict[str, float]:
-    """`seed_similarity` by item; few pictures are in memory at a time. Raises BadPicture."""
-    from generation.scoring import registry
-    from generation.scoring.files import BadPicture, decoded_ahead
-
-    found: dict[str, float] = {}
-    for group in _seeds(items):
-        if len(group) < 2:
-            continue
-        paths = [item.files[BASELINE] for item in group]
-        blocks = [paths[start : start + BLOCK] for start in range(0, len(paths), BLOCK)]
-        try:
-            embedded = np.concatenate(
-                [
-                    registry.embeddings(block, device=device, weights=weights)
-                    for block in decoded_ahead(blocks)
-                ]
-            )
-        except BadPicture:
-            raise
-        except Exception as error:  # a metric that fails stops no other one
-            failures.add("seed_similarity", len(group), error)
-            continue
-        found |= zip((item.name for item in group), registry.seed_scores_of(embedded), strict=True)
-    return found
-
-
-def _tried(
-    compute: Callable[[Any, str], dict[str, list[float]]],
-    inputs: Sequence[Any],
-    metric: str,
-    failures: Failures,
-) -> Iterator[tuple[int, float]]:
-    """Places and values of the inputs that a metric can be computed for, one size after the other."""
-    from generation.scoring.registry import NO_VALUE
-
-    by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for place, one in enumerate(inputs):
-        by_size[(one[0] if isinstance(one, tuple) else one).shape].append(place)
-    for places in by_size.values():
-        try:
-            values = compute([inputs[place] for place in places], metric)[metric]
-        except Exception as error:  # a metric that fails stops no other one
-            failures.add(metric, len(places), error)
-        else:
-            for place, value in zip(places, values, strict=True):
-                if isfinite(value):
-                    yield place, value
-                else:
-                    failures.add(metric, 1, Unavailable(NO_VALUE.format(metric)))
-
-
-def _listed(path: Path | None) -> list[Path]:
-    return [] if path is None else [path]
-
-
-def _with_progress(
-    blocks: Sequence[Sequence[Item]], paths: Sequence[list[Path]]
-) -> Iterator[tuple[Sequence[Item], list[Path]]]:
-    """The blocks with their files; a bar on a terminal, and a line now and then in a log."""
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A function that is told how many more are done: a bar on a terminal, now and then a line in a log."""
     console = Console(file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    total, done = sum(map(len, blocks)), 0
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("items", total=total)
-        for number, (block, files) in enumerate(zip(blocks, paths, strict=True), start=1):
-            yield block, files
-            done += len(block)
-            progress.update(task, completed=done)
-            if not console.is_terminal and number % 20 == 0:
-                console.print(f"{done} of {total} items", highlight=False)
+        calls = 0
+
+        def advance(count: int) -> None:
+            nonlocal calls
+            calls += 1
+            progress.update(task, advance=count)
+            if not console.is_terminal and calls % 20 == 0:
+                console.print(f"{progress.tasks[task].completed:.0f} of {total} items", highlight=False)
+
+        yield advance
