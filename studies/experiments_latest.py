@@ -4,7 +4,6 @@ A small experiment is analysed while the page is asked for; a large one by a wor
 was computed last, with its time. Figures are drawn when they are looked at.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +14,12 @@ from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from generation.models import Chunk, Experiment
-from studies import asking, experiments, experiments_figures
+from studies import asking, experiments, experiments_figures, standing
 from studies.experiments_figures import Planned
 from studies.models import Analysis
 
 SMALL = 100_000  # pairs × metrics that are analysed while the page is asked for
-SCHEMA = 3  # of the stored document; another number has it computed again
+SCHEMA = 3  # of the stored document; another number has it computed again, and the old one shown no more
 _MARKS = """
     SELECT count(*), md5(string_agg(concat_ws(',', id, excluded <> '', flags), ';' ORDER BY id)
         FILTER (WHERE excluded <> '' OR flags <> '{}'))
@@ -43,23 +42,23 @@ class Latest:
 
 def of(experiment: Experiment) -> Latest:
     """The analysis to show, computed where that is quick, else asked of a worker."""
-    standing, pairs = _standing(experiment)
+    word, pairs = _standing(experiment)
     kept = Analysis.objects.filter(experiment=experiment).first()
-    if kept is None or kept.standing != standing:
+    if kept is None or kept.standing != word:
         if pairs * max(1, len(experiment.metrics)) <= SMALL:
             kept = refresh(experiment)
         else:
             _ask(experiment)
             kept = Analysis.objects.get(experiment=experiment)
-    if not kept.document:
+    if not standing.readable(kept.standing, SCHEMA):
         return Latest(None, None, fresh=False)
-    return Latest(json.loads(kept.document), kept.computed_at, fresh=kept.standing == standing)
+    return Latest(json.loads(kept.document), kept.computed_at, fresh=kept.standing == word)
 
 
 def kept(experiment: Experiment) -> Latest:
     """What was computed last, as it is; computed now where there is none."""
     row = Analysis.objects.filter(experiment=experiment).first()
-    if row is None or not row.document:
+    if row is None or not standing.readable(row.standing, SCHEMA):
         return of(experiment)
     return Latest(json.loads(row.document), row.computed_at, fresh=True)
 
@@ -67,13 +66,13 @@ def kept(experiment: Experiment) -> Latest:
 def refresh(experiment: Experiment) -> Analysis:
     """Analyse the scores and keep what they say."""
     # Taken first: a score that comes meanwhile makes this old, never the next one seem new.
-    standing, _ = _standing(experiment)
+    word, _ = _standing(experiment)
     now = timezone.now()
     found = experiments.compute(experiment)
     row, _ = Analysis.objects.update_or_create(
         experiment=experiment,
         defaults={
-            "standing": standing,
+            "standing": word,
             "document": json.dumps(found, ensure_ascii=False, allow_nan=False),
             "computed_at": now,
             "asked_at": None,
@@ -90,7 +89,7 @@ def _ask(experiment: Experiment) -> None:
 
 
 def _standing(experiment: Experiment) -> tuple[str, int]:
-    """A hash of everything that the analysis depends on, and the number of pairs."""
+    """What the analysis rests on, as one word, and the number of pairs."""
     scored = Chunk.objects.filter(experiment=experiment).aggregate(
         made=Count("made_at"), done=Count("pk", filter=Q(stage=Chunk.Stage.DONE)), last=Max("scored_at")
     )
@@ -98,7 +97,6 @@ def _standing(experiment: Experiment) -> tuple[str, int]:
         cursor.execute(_MARKS, [experiment.pk])
         pairs, marks = cursor.fetchone()
     rests = [
-        SCHEMA,
         experiment.name,
         experiment.metrics,
         experiment.thresholds,
@@ -108,4 +106,4 @@ def _standing(experiment: Experiment) -> tuple[str, int]:
         pairs,
         marks,
     ]
-    return hashlib.sha256(json.dumps(rests).encode()).hexdigest(), pairs
+    return standing.of(SCHEMA, rests), pairs

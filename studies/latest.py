@@ -4,7 +4,6 @@ A small study is computed while the page is asked for; a large one by a worker, 
 computed last, with its time.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +13,14 @@ from django.db.models import Count, Max, Sum
 from django.utils import timezone
 
 from generation.models import Chunk
-from studies import asking, figures, methods, results
+from studies import asking, figures, methods, results, standing
 from studies.export import Blind
 from studies.figures import Figure
 from studies.models import Result, Study
 from studies.snapshot import snapshot
 
 SMALL = 20_000  # votes that are analysed while the page is asked for
-SCHEMA = 3  # of the stored document and figures; another number has them computed again
+SCHEMA = 3  # of what is stored; another number has it computed again, and the old shown no more
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,20 @@ def of(study: Study) -> Latest:
     """The results to show, computed where that is quick, else asked of a worker. Raises Blind."""
     if study.hides_preferences:
         raise Blind
-    standing, votes = _standing(study)
+    word, votes = _standing(study)
     kept = Result.objects.filter(study=study).first()
-    if kept is None or kept.standing != standing:
+    if kept is None or kept.standing != word:
         if votes <= SMALL:
             kept = refresh(study)
         else:
             _ask(study)
-    if kept is None or not kept.document:
+    if kept is None or not standing.readable(kept.standing, SCHEMA):
         return Latest(None, [], None, fresh=False)
     drawn = [
         Figure(**{**plain, "head": tuple(plain["head"]), "rows": tuple(map(tuple, plain["rows"]))})
         for plain in json.loads(kept.figures)
     ]
-    return Latest(json.loads(kept.document), drawn, kept.computed_at, kept.standing == standing, kept.methods)
+    return Latest(json.loads(kept.document), drawn, kept.computed_at, kept.standing == word, kept.methods)
 
 
 def fresh(study: Study) -> dict[str, Any] | None:
@@ -69,7 +68,7 @@ def refresh(study: Study) -> Result:
     if study.hides_preferences:
         raise Blind
     # Taken first: a vote that comes meanwhile makes these results old, never the next ones seem new.
-    standing, _ = _standing(study)
+    word, _ = _standing(study)
     now = timezone.now()
     with snapshot(large=True):
         found = results.compute(study)
@@ -77,7 +76,7 @@ def refresh(study: Study) -> Result:
     kept, _ = Result.objects.update_or_create(
         study=study,
         defaults={
-            "standing": standing,
+            "standing": word,
             "document": json.dumps(found, allow_nan=False),
             "figures": json.dumps([figure.plain() for figure in figures.of(found)], allow_nan=False),
             "methods": said,
@@ -96,7 +95,7 @@ def _ask(study: Study) -> None:
 
 
 def _standing(study: Study) -> tuple[str, int]:
-    """A hash of everything that the results depend on, and the number of votes."""
+    """What the results rest on, as one word, and the number of votes."""
     people = list(
         study.participants.order_by("mode", "state")
         .values_list("mode", "state")
@@ -108,8 +107,7 @@ def _standing(study: Study) -> tuple[str, int]:
     )
     protocols = list(study.protocols.values_list("sha256", flat=True))
     said = [study.title, *study.questions.values_list("text", flat=True)]
-    rests = [SCHEMA, said, study.state, study.unblinded_at is not None, people, scored, protocols]
+    rests = [said, study.state, study.unblinded_at is not None, people, scored, protocols]
     if not protocols:
         rests += [str(study.margin), list(study.blocks.values_list("pk", flat=True))]
-    digest = hashlib.sha256(json.dumps(rests).encode()).hexdigest()
-    return digest, sum(votes for *_, votes in people)
+    return standing.of(SCHEMA, rests), sum(votes for *_, votes in people)

@@ -11,7 +11,7 @@ class Result(models.Model):
     """The figures of a study as they were computed last. Whether they still hold, `latest.py` says."""
 
     study = models.OneToOneField(Study, models.CASCADE, related_name="result")
-    standing = models.CharField(max_length=64, blank=True)  # hash of what the figures rest on
+    standing = models.CharField(max_length=64, blank=True)  # what the figures rest on: `standing.py`
     document = models.TextField(blank=True)  # what `results.compute` gave, as JSON; text keeps its order
     figures = models.TextField(blank=True)  # its plots, as JSON
     methods = models.TextField(blank=True, db_default="")  # what was done, as a section of a paper
@@ -26,7 +26,7 @@ class Analysis(models.Model):
     """An experiment's scores as analysed last. Whether that still holds, `experiments_latest.py` says."""
 
     experiment = models.OneToOneField(Experiment, models.CASCADE, related_name="+")
-    standing = models.CharField(max_length=64, blank=True)  # hash of what the figures rest on
+    standing = models.CharField(max_length=64, blank=True)  # what the figures rest on: `standing.py`
     document = models.TextField(blank=True)  # what `experiments.compute` gave, as JSON
     computed_at = models.DateTimeField(null=True)
     asked_at = models.DateTimeField(null=True)  # when a worker was asked that has not answered yet

@@ -139,6 +139,20 @@ def test_a_large_experiment_is_computed_by_a_worker(admin_client, monkeypatch):
     assert asked == [[made.pk]] * 2
 
 
+@pytest.mark.parametrize(("end", "status"), [("", 200), ("_json", 409), ("_report", 409)])
+def test_an_analysis_that_another_version_stored_is_not_shown(admin_client, monkeypatch, end, status):
+    """It may lack what the page reads; the worker's next one is waited for."""
+    made = scored()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(experiments_latest, "SCHEMA", experiments_latest.SCHEMA - 1)
+        experiments_latest.refresh(made)
+    Analysis.objects.update(document="{}")
+    monkeypatch.setattr(experiments_latest, "SMALL", 0)
+    monkeypatch.setattr(tasks.analyse_experiment, "apply_async", lambda args, **_: None)
+
+    assert admin_client.get(address(made, f"studies_experiment{end}")).status_code == status
+
+
 def test_why_a_metric_has_no_scores_is_said(admin_client):
     made = scored()
     made.metrics = [*made.metrics, "musiq"]

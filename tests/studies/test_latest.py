@@ -41,6 +41,16 @@ def test_nothing_is_computed_again_while_nothing_changed(study):
     assert latest.of(study).computed_at == latest.of(study).computed_at
 
 
+def test_results_that_another_version_stored_are_not_shown(study, asked, monkeypatch):
+    """They may lack what a page reads; the worker's next ones are waited for."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(latest, "SCHEMA", latest.SCHEMA - 1)
+        latest.refresh(study)
+
+    assert latest.of(study).found is None
+    assert asked == [study.pk]
+
+
 @pytest.mark.parametrize("change", ["a vote", "a state", "the end"])
 def test_what_changes_the_figures_has_them_computed_again(study, change):
     before = latest.of(study)
