@@ -11,6 +11,7 @@ from generation.models import Experiment, Pair
 from studies import audit, form, languages, seats
 from studies.blinding import Finding
 from studies.models import Block, Question, Study, Translation
+from studies.wording import many, thin
 
 QUESTION = "Which picture looks better?"
 CONSENT = """\
@@ -173,8 +174,8 @@ def same_pictures(study: Study) -> list[str]:
         pairs = block.pairs()
         if same := pairs.filter(Pair.SAME).count():
             found.append(
-                f"{block}: in {same} of {pairs.count()} pairs both pictures are the same file. People can "
-                "only guess there."
+                f"{block}: in {thin(same)} of {many(pairs.count(), 'pair')} both pictures are the same file. "
+                "People can only guess there."
             )
     return found
 

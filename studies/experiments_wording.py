@@ -6,7 +6,7 @@ from typing import Any
 
 from generation.conditions import called, other
 from studies.statistics.decisions import ALPHA
-from studies.wording import listed, many, p, percent, plural
+from studies.wording import listed, many, p, percent, plural, thin
 
 SYMBOLS = {"rho": "ρ", "gamma": "γ", "offset": "δ", "processors": "P", "noise_scale": "η"}
 NAMES = {
@@ -75,9 +75,11 @@ def way(metric: Found, mean: float) -> str:
 def comparison(found: Found, *, model: str = "") -> list[str]:
     """The findings of one comparison: a sentence for each metric that differs, one for all the others."""
     who, whom = called(found["treatment"]), called(found["baseline"])
+    where = f"N = {found['steps']}" + (f" ({model})" if model else "")
+    if not found["n_pairs"]:
+        return [f"All pairs of {who} and {whom} at {where} are left out."]
     if found["n_same"] == found["n_pairs"]:  # and no test can say more
         return same_pictures([found])
-    where = f"N = {found['steps']}" + (f" ({model})" if model else "")
     said, same = [], []
     for name, metric in found["metrics"].items():
         mean = metric["difference"]
@@ -102,14 +104,14 @@ def same_pictures(found: Sequence[Found]) -> list[str]:
     whole = [str(c["steps"]) for c in found if 0 < c["n_pairs"] == c["n_same"]]
     parts = [f"all pairs at N = {listed(whole)}"] if whole else []
     parts += [
-        f"{c['n_same']} of {many(c['n_pairs'], 'pair')} at N = {c['steps']}"
+        f"{thin(c['n_same'])} of {many(c['n_pairs'], 'pair')} at N = {c['steps']}"
         for c in found
         if 0 < c["n_same"] < c["n_pairs"]
     ]
     if not parts:
         return []
     who, whom = subject(found[0]["treatment"]), called(found[0]["baseline"])
-    return [f"{who} and {whom} gave the same file, to the byte, in {listed(parts)}."]
+    return [f"{who} and {whom} gave the same file, to the byte, in {'; in '.join(parts)}."]
 
 
 def over_steps(found: Sequence[Found], metric: str) -> str:

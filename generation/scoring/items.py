@@ -55,7 +55,7 @@ def kinds(items: Sequence[Item], *, reference: bool) -> set[Kind]:
     found: set[Kind] = {"image"}
     if reference:
         found.add("reference")
-    if any(len(item.files) > 1 for item in items):
+    if any(len(item.files) == 2 for item in items):
         found.add("pair")
     if any(item.prompt for item in items):
         found.add("prompt")

@@ -463,6 +463,13 @@ def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path, capsys):
     assert "nowhere: cannot be read as a folder" in refused(capsys, tmp_path / "nowhere")
 
 
+def test_three_pictures_are_no_pair(folder, capsys):
+    images = dict.fromkeys(("baseline", "one", "two"), "cat.png")
+    (folder / "manifest.jsonl").write_text(json.dumps({"id": "0", "images": images}) + "\n")
+
+    assert "drift is of the two pictures of a pair" in refused(capsys, folder, "--metrics", "drift")
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -472,6 +479,8 @@ def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path, capsys):
         {"images": {"baseline": 5}},
         {"images": {"baseline": "cat.png"}, "label": [1]},
         {"images": {"baseline": "cat.png"}, "prompt": 5},
+        {"images": {"\ud800": "cat.png"}},
+        {"images": {"baseline": "cat.png"}, "id": "\ud800"},
     ],
 )
 def test_a_manifest_of_another_kind_is_refused(folder, capsys, entry):

@@ -13,9 +13,9 @@ def metric(difference, *, better="none", holm_p=0.001):
     return {"difference": difference, "better": better, "holm_p": holm_p}
 
 
-def comparison(*, steps=20, n_same=0, **metrics):
-    known = {"treatment": "se2p", "baseline": "baseline", "steps": steps, "unit": "class", "n_pairs": 40}
-    return known | {"n_same": n_same, "metrics": metrics}
+def comparison(*, steps=20, n_pairs=40, n_same=0, **metrics):
+    known = {"treatment": "se2p", "baseline": "baseline", "steps": steps, "unit": "class"}
+    return known | {"n_pairs": n_pairs, "n_same": n_same, "metrics": metrics}
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,14 @@ def test_the_same_pictures_are_said_to_be_the_same():
     ]
     assert len(wording.comparison(none)) == 1
     assert wording.same_pictures([whole, some, none]) == [
-        "se2p and the baseline gave the same file, to the byte, in all pairs at N = 10 and 3 of 40 pairs at "
+        "se2p and the baseline gave the same file, to the byte, in all pairs at N = 10; in 3 of 40 pairs at "
         "N = 20."
+    ]
+
+
+def test_a_comparison_of_nothing_says_so():
+    assert wording.comparison(comparison(n_pairs=0)) == [
+        "All pairs of se2p and the baseline at N = 20 are left out."
     ]
 
 

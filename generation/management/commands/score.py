@@ -142,6 +142,8 @@ def _made(entry: Mapping[str, Any], folder: Path) -> Item:
     label, prompt = entry.get("label"), entry.get("prompt") or ""
     if not files or not isinstance(label, int | None) or not isinstance(prompt, str):
         raise ValueError(f"{entry['id']} is no item")
+    for text in (entry["id"], *files):
+        text.encode()  # half a character can stand in JSON, and in no file
     return Item(entry["id"], files, prompt, label)
 
 
