@@ -73,8 +73,8 @@ class Missing(Unavailable):
     def __init__(self, metric: str, weight: Weight, folder: Path) -> None:
         self.weight = weight
         super().__init__(
-            f"{metric} needs {weight.file}, which is not in {folder}: run `{fetching(metric, folder)}`, or "
-            "set EVALSITE_WEIGHTS to a folder that has it."
+            f"{metric} needs {weight.file}: run `{fetching(metric, folder)}`, which puts it where it is "
+            "sought, or set EVALSITE_WEIGHTS to a folder that has it."
         )
 
 
