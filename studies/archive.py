@@ -21,11 +21,11 @@ from django.utils import timezone
 import studies
 from generation import __version__
 from generation.models import Score
-from studies import export, latest, methods, results
+from studies import export, kept, methods, results
 from studies.columns import TABLES
-from studies.export import Held, Tally
 from studies.models import Mode, Study
 from studies.snapshot import snapshot
+from studies.tables import Held, Tally
 
 MODES = (Mode.LIVE, Mode.PILOT)  # that results are made of
 WRITTEN = ("README.md", "analyse.py", "analyse.R")
@@ -64,7 +64,7 @@ def _written(study: Study) -> Iterator[bytes]:
             tally = Tally()
             yield from add(f"{name}.csv", export.stream(study, name, export.CSV, MODES, tally), tally)
         yield from add("protocol.json", export.stream(study, "protocol"))
-        found = latest.fresh(study) or results.compute(study)
+        found = kept.fresh(study) or results.compute(study)
         yield from add("results.json", [_json(found)])
         yield from add("methods.txt", [methods.text(study, found).encode() + b"\n"])
         for name in WRITTEN:

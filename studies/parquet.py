@@ -7,8 +7,8 @@ from pyarrow import csv as pa_csv
 from pyarrow import parquet as pq
 
 from studies.columns import Kind, Table
-from studies.export import Held, Tally, copying, parts, reading
 from studies.models import Study
+from studies.tables import Held, Tally, copying, parts, reading
 
 ROWS = 10_000  # of a part
 TYPES = {

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from studies import figures, latest, report, wording
-from studies.export import NotExported
 from studies.figures import Figure
 from studies.models import Mode, Study
 from studies.report import Section, Table
+from studies.tables import NotExported
 
 Found = Mapping[str, Any]
 HEAD = (

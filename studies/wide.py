@@ -15,8 +15,8 @@ from psycopg import sql
 
 from generation.rows import writer
 from studies.columns import OF_PAIR, PARTICIPANT, SCORES, VOTES, Column, Kind, Table, harmless
-from studies.export import BLOCK, NotExported, Tally, parts, reading
 from studies.models import Study
+from studies.tables import BLOCK, NotExported, Tally, parts, reading
 
 MOST_COLUMNS = 16_000  # a spreadsheet has 16,384
 Thing = tuple[Any, ...]  # what a column stands for

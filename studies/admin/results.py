@@ -6,8 +6,8 @@ from typing import Any
 from django.http import Http404, HttpResponse
 
 from studies import figures, latest, results, wording
-from studies.export import Blind
 from studies.models import Study
+from studies.tables import Blind
 
 KINDS = {"svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
 

@@ -8,7 +8,7 @@ from studies.models.design import Study
 
 
 class Result(models.Model):
-    """The figures of a study as they were computed last. Whether they still hold, `latest.py` says."""
+    """The figures of a study as they were computed last. Whether they still hold, `kept.py` says."""
 
     study = models.OneToOneField(Study, models.CASCADE, related_name="result")
     standing = models.CharField(max_length=64, blank=True)  # what the figures rest on: `standing.py`
@@ -23,7 +23,7 @@ class Result(models.Model):
 
 
 class Analysis(models.Model):
-    """An experiment's scores as analysed last. Whether that still holds, `experiments_latest.py` says."""
+    """An experiment's scores as analysed last. Whether that still holds, `experiments_kept.py` says."""
 
     experiment = models.OneToOneField(Experiment, models.CASCADE, related_name="+")
     standing = models.CharField(max_length=64, blank=True)  # what the figures rest on: `standing.py`

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from generation.models import Chunk, Experiment, Pair, Score
-from studies import experiments_latest, tasks
+from studies import experiments_kept, experiments_latest, tasks
 from studies.models import Analysis
 from tests.studies.factories import experiment
 from tests.studies.test_experiments import scored
@@ -114,7 +114,7 @@ def test_a_new_exclusion_is_seen_at_once(admin_client):
 def test_what_has_not_changed_is_not_computed_again(admin_client, monkeypatch):
     made = scored()
     read(admin_client, made)
-    monkeypatch.setattr(experiments_latest, "refresh", lambda experiment: pytest.fail("computed again"))
+    monkeypatch.setattr(experiments_kept, "refresh", lambda experiment: pytest.fail("computed again"))
 
     read(admin_client, made)
 
@@ -144,8 +144,8 @@ def test_an_analysis_that_another_version_stored_is_not_shown(admin_client, monk
     """It may lack what the page reads; the worker's next one is waited for."""
     made = scored()
     with monkeypatch.context() as earlier:
-        earlier.setattr(experiments_latest, "SCHEMA", experiments_latest.SCHEMA - 1)
-        experiments_latest.refresh(made)
+        earlier.setattr(experiments_kept, "SCHEMA", experiments_kept.SCHEMA - 1)
+        experiments_kept.refresh(made)
     Analysis.objects.update(document="{}")
     monkeypatch.setattr(experiments_latest, "SMALL", 0)
     monkeypatch.setattr(tasks.analyse_experiment, "apply_async", lambda args, **_: None)

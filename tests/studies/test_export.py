@@ -15,7 +15,7 @@ from psycopg import sql
 from pyarrow import parquet as pq
 
 from generation.models import Image, Item, Pair, Score
-from studies import columns, export, pages, protocol, wide
+from studies import columns, export, pages, protocol, tables, wide
 from studies.models import Participant, Study
 from studies.statistics import table
 from tests.studies.factories import Person, draft, experiment, published
@@ -58,12 +58,12 @@ def rows(study: Study, name: str, form: str = "csv", **more) -> list[dict[str, s
     ("name", "expected"), [("votes", 13), ("trials", 18), ("participants", 3), ("pairs", 6), ("scores", 18)]
 )
 def test_it_works(study, name, expected):
-    tally = export.Tally()
+    tally = tables.Tally()
 
     found = rows(study, name, tally=tally)
 
     assert len(found) == tally.rows == expected
-    assert list(found[0]) == [column.name for column in export.table_of(study, name).columns]
+    assert list(found[0]) == [column.name for column in tables.table_of(study, name).columns]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -74,7 +74,7 @@ def test_a_parquet_file_has_the_same_rows_with_types_of_their_own(study, name):
 
     types = {"text": "string", "word": "string", "integer": "int64", "number": "double",
              "time": "timestamp[us, tz=UTC]"}  # fmt: skip
-    for column in export.table_of(study, name).columns:
+    for column in tables.table_of(study, name).columns:
         field = read.schema.field(column.name)
         assert str(field.type) == types[column.kind]
         assert field.metadata[b"meaning"].decode() == column.meaning
@@ -103,7 +103,7 @@ def test_pandas_reads_numbers_texts_and_times_of_the_csv_as_such(study):
 def test_rows_stand_in_the_order_of_people_and_of_their_votes(study, monkeypatch):
     whole = content(study, "votes")
 
-    monkeypatch.setattr(export, "ROWS", 1)  # each person is a part
+    monkeypatch.setattr(tables, "ROWS", 1)  # each person is a part
 
     assert content(study, "votes") == whole
     people = list(Participant.objects.order_by("pk").values_list("pseudonym", flat=True))
@@ -151,7 +151,7 @@ def test_every_text_of_a_study_is_harmless_and_no_number_is_harmed(study):
     assert {row["value"] for row in found["scores"]} == {"-1.5"}
     assert {row["why"] for row in found["participants"]} == {"'+1"}
     for name, table_rows in found.items():
-        kinds = {column.name: column.kind for column in export.table_of(study, name).columns}
+        kinds = {column.name: column.kind for column in tables.table_of(study, name).columns}
         for row in table_rows:
             texts = [cell for column, cell in row.items() if kinds[column] in ("text", "word")]
             assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in texts)
@@ -265,7 +265,7 @@ def test_the_codebook_tells_every_column(study):
     found = rows(study, "codebook")
 
     assert [(row["table"], row["column"]) for row in found] == [
-        (name, column.name) for name in TABLES for column in export.table_of(study, name).columns
+        (name, column.name) for name in TABLES for column in tables.table_of(study, name).columns
     ]
     assert {row["type"] for row in found} == {"text", "integer", "number", "time"}
 
@@ -290,7 +290,7 @@ def test_rows_written_during_an_export_do_not_change_it(monkeypatch, name, form)
     late = [Person(study).start() for _ in range(2)]
     late[0].vote()
     pages.texts(study.protocols.get())
-    monkeypatch.setattr(export, "ROWS", 1)
+    monkeypatch.setattr(tables, "ROWS", 1)
     monkeypatch.setattr(export, "BLOCK", 1)
     before = content(study, name, form)
 

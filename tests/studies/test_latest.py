@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from studies import asking, export, latest, protocol, results, tasks
+from studies import asking, export, kept, latest, protocol, results, tasks
 from studies.models import Participant, Result, Study
 from tests.studies.factories import Person, published
 
@@ -44,8 +44,8 @@ def test_nothing_is_computed_again_while_nothing_changed(study):
 def test_results_that_another_version_stored_are_not_shown(study, asked, monkeypatch):
     """They may lack what a page reads; the worker's next ones are waited for."""
     with monkeypatch.context() as earlier:
-        earlier.setattr(latest, "SCHEMA", latest.SCHEMA - 1)
-        latest.refresh(study)
+        earlier.setattr(kept, "SCHEMA", kept.SCHEMA - 1)
+        kept.refresh(study)
 
     assert latest.of(study).found is None
     assert asked == [study.pk]
@@ -81,7 +81,7 @@ def test_a_large_study_is_computed_by_a_worker_who_is_asked_once(study, asked):
 
 
 def test_a_large_study_shows_its_last_results_while_newer_ones_are_computed(study, asked):
-    latest.refresh(study)
+    kept.refresh(study)
     Person(study).start().vote()
 
     shown = latest.of(study)
@@ -104,7 +104,7 @@ def test_hidden_results_are_neither_shown_nor_computed():
     study = published(3, people=1)
     Person(study).start().finish()
 
-    for refused in (latest.of, latest.refresh):
+    for refused in (latest.of, kept.refresh):
         with pytest.raises(export.Blind):
             refused(study)
     tasks.compute_results(study.pk)
@@ -113,7 +113,7 @@ def test_hidden_results_are_neither_shown_nor_computed():
 
 
 def test_kept_figures_are_those_that_were_drawn(study):
-    drawn, kept = latest.of(study).figures, latest.of(study).figures
+    drawn, shown = latest.of(study).figures, latest.of(study).figures
 
-    assert drawn == kept
-    assert kept[0].svg.count("<svg") == 1
+    assert drawn == shown
+    assert shown[0].svg.count("<svg") == 1
