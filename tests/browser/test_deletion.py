@@ -11,20 +11,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
-def _here(settings, monkeypatch):
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+def _no_workers(monkeypatch):
     monkeypatch.setattr("generation.tasks._nudge", lambda task, times=1: None)
 
 
 @pytest.mark.parametrize(("name", "width"), [("deletion", 1280), ("deletion-phone", 390)])
-def test_what_a_draft_compares_goes_after_it(browser, live_server, admin_client, name, width):
+def test_what_a_draft_compares_goes_after_it(admin_page, live_server, name, width):
     study = draft()
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    cookie = admin_client.cookies["sessionid"]
-    context.add_cookies([{"name": "sessionid", "value": cookie.value, "url": live_server.url}])
-    page = context.new_page()
+    page = admin_page
+    page.set_viewport_size({"width": width, "height": 800})
     experiment = Experiment.objects.get()
     address = f"{live_server.url}/admin/generation/experiment/{experiment.pk}/delete/"
 
@@ -40,4 +35,3 @@ def test_what_a_draft_compares_goes_after_it(browser, live_server, admin_client,
     expect(page.get_by_text("is being deleted by workers")).to_be_visible()
     shot(page, f"{name}-begun")
     assert Experiment.objects.get().state == "deleting"
-    context.close()

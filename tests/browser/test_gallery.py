@@ -4,7 +4,6 @@ import pytest
 
 from generation.models import Score
 from tests.browser.conftest import shot
-from tests.browser.test_results_page import _files, page  # noqa: F401
 from tests.studies.factories import experiment
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -15,7 +14,8 @@ CUT = """cells => cells.filter(
 
 
 @pytest.mark.parametrize("width", [390, 1200])
-def test_no_cell_is_cut(width, page, live_server):  # noqa: F811
+def test_no_cell_is_cut(width, admin_page, live_server):
+    page = admin_page
     made = experiment(3, size=128)
     pair = made.pairs.first()
     for metric in ("brightness", "contrast", "sharpness", "colourfulness", "saturation", "high_frequency"):

@@ -11,10 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
-def _files(settings, monkeypatch):
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+def _no_workers(monkeypatch):
     monkeypatch.setattr("generation.tasks.start", lambda experiment: None)
 
 
@@ -22,11 +19,8 @@ def zip_of(files):
     return {"name": "lab.zip", "mimeType": "application/zip", "buffer": packed(files)}
 
 
-def test_a_zip_becomes_an_experiment(browser, live_server, admin_client):
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    cookie = admin_client.cookies["sessionid"]
-    context.add_cookies([{"name": "sessionid", "value": cookie.value, "url": live_server.url}])
-    page = context.new_page()
+def test_a_zip_becomes_an_experiment(admin_page, live_server):
+    page = admin_page
     page.goto(f"{live_server.url}/admin/generation/experiment/")
     page.get_by_role("link", name="Import images").first.click()
 
@@ -43,4 +37,3 @@ def test_a_zip_becomes_an_experiment(browser, live_server, admin_client):
     assert Experiment.objects.get().name == "a lab's sampler"
     assert Pair.objects.count() == 2
     shot(page, "imported")
-    context.close()

@@ -11,7 +11,7 @@ from generation import progress
 from generation.catalogue import starter
 from generation.models import Experiment, Pair
 from studies.models import Participant, Study, Vote
-from tests.browser.conftest import PATIENCE_MS, shot
+from tests.browser.conftest import shot
 from tests.site import Site, site
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -24,13 +24,12 @@ def running(transactional_db, browser, tmp_path):
 
 
 @pytest.fixture
-def researcher(running, browser, admin_user) -> Page:
+def researcher(running, open_page, admin_user) -> Page:
     """A researcher who is signed in to the admin."""
     # The site is a process of its own and knows only Django's own hashes.
     admin_user.password = make_password("password", hasher="pbkdf2_sha256")
     admin_user.save()
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, base_url=running.address)
-    page.set_default_timeout(PATIENCE_MS)
+    page = open_page(viewport={"width": 1280, "height": 900}, base_url=running.address)
     page.goto("/")
     page.fill("[name=username]", "admin")
     page.fill("[name=password]", "password")
@@ -39,14 +38,14 @@ def researcher(running, browser, admin_user) -> Page:
     return page
 
 
-def test_from_an_experiment_to_a_result(running, researcher, browser):
+def test_from_an_experiment_to_a_result(running, researcher, open_page):
     starter()
     expect(researcher.locator("body")).to_contain_text("Begin here")
     shot(researcher, "home-empty")
     make_experiment(researcher)
     look_at_pairs(researcher)
     publish_study(researcher)
-    codes = {take_part(browser, running, choice) for choice in ("left", "right")}
+    codes = {take_part(open_page, running, choice) for choice in ("left", "right")}
     watch(researcher)
 
     assert len(codes) == 2
@@ -123,7 +122,6 @@ def preview(page: Page) -> None:
     with page.context.expect_page() as opened:
         page.click("text=Preview as participant")
     walk = opened.value
-    walk.set_default_timeout(PATIENCE_MS)
     walk.click("button[name=consent]")
     walk.click("button:has-text('Start')")
     for number in range(1, 5):
@@ -131,7 +129,7 @@ def preview(page: Page) -> None:
         expect(walk.locator("body")).to_contain_text("nothing is stored")
         if number == 1:
             shot(walk, "preview")
-        walk.wait_for_timeout(500)
+        expect(walk.locator(".answers button").first).to_have_attribute("aria-disabled", "false")
         walk.keyboard.press("ArrowLeft")
     expect(walk.locator("h1")).to_have_text("Thank you")
     walk.close()
@@ -149,10 +147,9 @@ def watch(page: Page) -> None:
     shot(page, "participants")
 
 
-def take_part(browser, running: Site, choice: str) -> str:
+def take_part(open_page, running: Site, choice: str) -> str:
     """A person without JavaScript, who always chooses the same side. Returns the completion code."""
-    person = browser.new_context(java_script_enabled=False, base_url=running.address).new_page()
-    person.set_default_timeout(PATIENCE_MS)
+    person = open_page(java_script_enabled=False, base_url=running.address)
     person.goto("/s/which-flowers-look-better/")
     shot(person, "consent")
     person.click("button[name=consent]")
@@ -162,7 +159,7 @@ def take_part(browser, running: Site, choice: str) -> str:
     shot(person, "trial")
     person.set_viewport_size({"width": 360, "height": 740})
     shot(person, "trial-phone")
-    person.set_viewport_size({"width": 1280, "height": 720})
+    person.set_viewport_size({"width": 1280, "height": 800})
     for number in range(1, 5):
         expect(person.locator("label[for=progress]")).to_have_text(f"{number} of 4")
         person.wait_for_load_state()  # pictures included

@@ -7,28 +7,23 @@ from playwright.sync_api import expect
 
 from studies import protocol
 from studies.models import Participant, Vote
-from tests.browser.conftest import PATIENCE_MS, shot
+from tests.browser.conftest import shot
 from tests.studies.factories import draft, experiment, published
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture(autouse=True)
-def _files(settings):
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
-
-
 @pytest.fixture
-def visit(browser, live_server):
-    """Opens a study in a browser of its own; what the page complains about fails the test."""
-    contexts, complaints = [], []
+def visit(open_page, live_server):
+    """Opens a study in a browser of its own; what the page complains about fails the test.
+
+    A route is set before the page whose requests it is for: for a moment, the requests of a page that is
+    already open can pass a new one by.
+    """
+    complaints = []
 
     def open_(study, **options):
-        context = browser.new_context(**{"viewport": {"width": 1024, "height": 768}} | options)
-        contexts.append(context)
-        page = context.new_page()
+        page = open_page(**{"viewport": {"width": 1024, "height": 768}} | options)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None
@@ -37,8 +32,6 @@ def visit(browser, live_server):
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
     assert complaints == []
 
 
@@ -79,10 +72,9 @@ def test_by_mouse_on_the_pictures(visit):
 
 def test_by_keyboard_alone(visit):
     page = visit(published(3))
-    for _ in range(2):  # consent, instructions
-        page.locator("form button").first.focus()
+    for name in ("I agree and take part", "Start"):
+        page.get_by_role("button", name=name).focus()
         page.keyboard.press("Enter")
-        page.wait_for_load_state()
 
     for number, key in enumerate(("ArrowLeft", "ArrowRight", "ArrowDown"), start=1):
         ready(page, number, 3)
@@ -156,7 +148,7 @@ def test_a_trial_fits_the_screen_without_scrolling(visit, width, height, size):
     ready(page, 1, 2)
 
     # Waited for: the page may still be settling when the pictures appear.
-    page.wait_for_function(f"document.documentElement.scrollHeight === {height}", timeout=PATIENCE_MS)
+    page.wait_for_function(f"document.documentElement.scrollHeight === {height}")
 
 
 @pytest.mark.parametrize(("phone", "seen"), [(True, 0), (False, 1)])
@@ -276,6 +268,7 @@ def test_an_answer_given_offline_is_kept_and_sent_when_the_network_is_back(visit
     ready(page, 1, 2)
 
     page.context.set_offline(True)
+    page.wait_for_function("() => fetch('/').then(() => false, () => true)")  # it holds for this page
     page.keyboard.press("ArrowRight")
     expect(page.locator("#trouble")).to_have_text("You are offline. Your answer is kept and will be sent.")
     assert Vote.objects.count() == 0
@@ -286,10 +279,11 @@ def test_an_answer_given_offline_is_kept_and_sent_when_the_network_is_back(visit
 
 
 def test_an_answer_that_the_site_can_not_take_is_kept_and_sent_again(visit):
-    page = start(visit(published(2)))
+    page = visit(published(2))
+    page.route("**/vote/*/", lambda route: route.fulfill(status=500, body=""))
+    start(page)
     ready(page, 1, 2)
 
-    page.route("**/vote/*/", lambda route: route.fulfill(status=500, body=""))
     page.keyboard.press("ArrowRight")
     said = "The site does not answer just now. Your answer is kept and will be sent."
     expect(page.locator("#trouble")).to_have_text(said)
@@ -300,8 +294,7 @@ def test_an_answer_that_the_site_can_not_take_is_kept_and_sent_again(visit):
 
 
 def test_an_answer_whose_reply_was_lost_is_stored_once(visit):
-    page = start(visit(published(2)))
-    ready(page, 1, 2)
+    page = visit(published(2))
     lost = []
 
     def lose_the_reply(route):
@@ -312,6 +305,8 @@ def test_an_answer_whose_reply_was_lost_is_stored_once(visit):
             route.abort()
 
     page.route("**/vote/*/", lose_the_reply)
+    start(page)
+    ready(page, 1, 2)
     page.keyboard.press("ArrowLeft")
 
     ready(page, 2, 2)
@@ -320,9 +315,10 @@ def test_an_answer_whose_reply_was_lost_is_stored_once(visit):
 
 
 def test_a_reload_while_offline_does_not_lose_the_answer(visit):
-    page = start(visit(published(2)))
-    ready(page, 1, 2)
+    page = visit(published(2))
     page.route("**/vote/*/", lambda route: route.abort())
+    start(page)
+    ready(page, 1, 2)
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#trouble")).to_have_text("You are offline. Your answer is kept and will be sent.")
 
@@ -375,8 +371,8 @@ def test_back_and_reload_at_every_step(visit):
 
 def test_left_stays_left_in_a_script_that_runs_from_right_to_left(visit):
     page = visit(published(2), locale="ar")
-    page.locator("form button").first.click()
-    page.locator("form button").first.click()
+    page.locator("[name=consent]").click()
+    page.locator("form button:not([name=consent])").first.click()
     expect(page.locator(".answers button").first).to_have_attribute("aria-disabled", "false")
 
     left, right = boxes(page, ".picture img")

@@ -11,13 +11,6 @@ from tests.studies.factories import Person, experiment, published
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture(autouse=True)
-def _files(settings):
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
-
-
 @pytest.fixture
 def study():
     """Two numbers of steps, two treatments, seven people of whom one left and one was excluded, scores."""
@@ -46,17 +39,8 @@ def study():
     return study
 
 
-@pytest.fixture
-def page(browser, live_server, admin_client):
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    cookie = admin_client.cookies["sessionid"]
-    context.add_cookies([{"name": "sessionid", "value": cookie.value, "url": live_server.url}])
-    opened = context.new_page()
-    yield opened
-    context.close()
-
-
-def test_everything_fits_and_is_there_at_every_width(page, live_server, study):
+def test_everything_fits_and_is_there_at_every_width(admin_page, live_server, study):
+    page = admin_page
     address = f"{live_server.url}/admin/studies/study/{study.pk}/results/"
     for width in (1440, 768, 360):
         page.set_viewport_size({"width": width, "height": 900})
@@ -78,7 +62,8 @@ def test_everything_fits_and_is_there_at_every_width(page, live_server, study):
     shot(page, "results-dark")
 
 
-def test_a_plots_files_can_be_kept(page, live_server, study):
+def test_a_plots_files_can_be_kept(admin_page, live_server, study):
+    page = admin_page
     page.goto(f"{live_server.url}/admin/studies/study/{study.pk}/results/")
     names = []
     for kind in ("SVG", "CSV"):
