@@ -160,7 +160,7 @@ def test_it_works_and_outlives_a_kill(folder, port):
     assert sorted((folder / "images").rglob("*.png")) == pictures
 
     second = Demo(folder, port + 1)
-    assert second.process.wait(30) == 1
+    assert second.process.wait(60) == 1
     second.says("runs already")
 
     assert again.end(signal.SIGINT) == 0

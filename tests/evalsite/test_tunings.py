@@ -280,7 +280,7 @@ def test_who_cancels_or_deletes_it_does_not_wait_for_a_step(model, monkeypatch):
         """In the middle of a step somebody else, on another connection, deletes it."""
         other = threading.Thread(target=delete)
         other.start()
-        other.join(20)
+        other.join(60)
         assert not other.is_alive()
         raise NotDrawn([])
 
@@ -305,7 +305,7 @@ def test_two_workers_do_not_take_the_same_step(model, monkeypatch):
         steps.append("one")
         other = threading.Thread(target=lambda: (tunings.advance(row.pk), connection.close()))
         other.start()
-        other.join(20)
+        other.join(60)
         assert not other.is_alive()
         raise NotDrawn([])
 

@@ -1,8 +1,11 @@
 """A worker that is killed while it makes images, and started again."""
 
 import re
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from generation import claims, control, planning, progress
 from generation.conditions import Recipe, Sampler
@@ -11,6 +14,8 @@ from tests.generation.engine import pipelines
 from tests.site import site, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
+
+HOLDER = "a test"
 
 
 @pytest.fixture
@@ -41,15 +46,20 @@ def made() -> int:
 
 
 def busy() -> bool:
-    return Chunk.objects.filter(lease__isnull=False, stage=Chunk.Stage.IMAGES).exists()
+    working = Chunk.objects.filter(lease__isnull=False, stage=Chunk.Stage.IMAGES)
+    return working.exclude(worker=HOLDER).exists()
 
 
 def test_every_pair_is_there_once(experiment, tmp_path):
     quick = {"EVALSITE_LEASE_SECONDS": "3", "EVALSITE_RECONCILE_SECONDS": "1"}
+    held = Chunk.objects.filter(pk=Chunk.objects.latest("pk").pk)
+    # Nobody can take it before the kill: else a fast machine may have made all by then.
+    held.update(lease=uuid4(), lease_until=timezone.now() + timedelta(hours=1), worker=HOLDER)
     with site(tmp_path, "worker", "beat", **quick) as running:
         until(lambda: made() and busy(), "some images are made and more are being made")
         running.kill("worker")
         assert made() < 80
+        held.update(lease=None, lease_until=None, worker="")
         running.start("worker")
         until(lambda: progress.of(experiment).done, f"all is scored: {progress.of(experiment)}")
 

@@ -159,14 +159,14 @@ def test_who_keeps_a_file_waits_for_the_sweep_that_is_at_it(monkeypatch):
         """The sweep has its rows; somebody keeps one of the files now."""
         if not begun.is_set():
             other.start()
-            assert begun.wait(10)
+            assert begun.wait(60)
             assert not kept.wait(0.5)
         delete(name)
 
     with monkeypatch.context() as patch:
         patch.setattr(type(default_storage._wrapped), "delete", lambda storage, name: in_between(name))
         loose_files.sweep()
-    other.join(10)
+    other.join(60)
 
     assert kept.is_set()
     assert [name for name in files if default_storage.exists(name)] == [files[0]]
