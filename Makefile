@@ -42,7 +42,7 @@ screenshots: $(STAMP)  ## pictures of every page, into docs/screenshots
 lint: $(STAMP)  ## style, types and the walls of the house
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy evalsite generation studies
+	.venv/bin/mypy evalsite generation studies manage.py
 	.venv/bin/lint-imports
 
 lock: $(STAMP)  ## pin the newest versions that pyproject.toml allows, with hashes

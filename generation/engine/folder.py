@@ -52,8 +52,9 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_together(path: Path, files: Mapping[str, bytes]) -> None:
     """The same of files that belong together: where one can't be written, none is replaced.
 
-    Raises OSError that names the file.
+    Raises OSError that names the file, and BadFolder where a folder lies in its place.
     """
+    free_of_folders(*(path / name for name in files))
     parts = {name: path / f".{name}.part" for name in files}
     try:
         for name, data in files.items():
@@ -63,6 +64,13 @@ def write_together(path: Path, files: Mapping[str, bytes]) -> None:
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
+
+
+def free_of_folders(*paths: Path) -> None:
+    """Raises BadFolder where a folder lies where a file is to be written."""
+    for path in paths:
+        if path.is_dir():
+            raise BadFolder(f"{path} is a folder, and a file is to be written there: move it away.")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -328,6 +328,15 @@ def test_a_yardstick_that_fails_stops_no_other_metric(prompted, monkeypatch):
     assert {row[2] for row in rows(prompted)[1:]} == {"brightness"}
 
 
+def test_a_folder_in_the_place_of_the_scores_is_said_before_anything_is_scored(folder, capsys, monkeypatch):
+    monkeypatch.setattr(registry, "image_scores", lambda *args, **options: pytest.fail("was scored"))
+    (folder / "scores.csv").mkdir()
+
+    said = refused(capsys, folder, "--metrics", "brightness")
+
+    assert said.endswith("scores.csv is a folder, and a file is to be written there: move it away.")
+
+
 def test_where_nothing_can_be_computed_nothing_is_written(folder, settings, tmp_path, capsys):
     settings.WEIGHTS = tmp_path
 

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from generation import conditions, subjects
 from generation.conditions import NotAllowed
-from generation.engine.folder import BadFolder, alone_in, write_together
+from generation.engine.folder import BadFolder, alone_in, free_of_folders, write_together
 from generation.scoring.weights import Unavailable, Weights
 from generation.sources import BadModel, describe
 from studies import report
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         from generation.scoring.files import BadPicture
 
         try:
-            self._tune(options)
+            said = self._tune(options)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The same command goes on from here.") from None
         except (
@@ -89,8 +89,10 @@ class Command(BaseCommand):
             raise CommandError(" ".join(str(error).split())) from error
         except OSError as error:
             raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from error
+        self.stdout.write("\n".join(said))
 
-    def _tune(self, options: Mapping[str, Any]) -> None:
+    def _tune(self, options: Mapping[str, Any]) -> list[str]:
+        """Find and write it all; returns what there is to say of it, line by line."""
         # What can be wrong without the model is said before PyTorch is loaded, which takes a while.
         conditions.check("batch", options["batch"])
         command = _command(options)
@@ -109,6 +111,7 @@ class Command(BaseCommand):
         out = options["out"]
         # Held as a whole: two runs in it would meet in one of its folders, and the later end the earlier.
         with alone_in(out), alone_in(out / IMAGES):
+            free_of_folders(*(out / name for name in (FOUND, REPORT, MARKDOWN)))
             gallery = Gallery(
                 model, out / IMAGES, guidance=options["guidance"], batch=options["batch"], said=self._say
             )
@@ -124,9 +127,7 @@ class Command(BaseCommand):
                 MARKDOWN: report.as_markdown(title, parts, lead=lead),
             }
             write_together(out, {name: text.encode() for name, text in texts.items()})
-        for line in parts[0].points:
-            self.stdout.write(line)
-        self.stdout.write(f"{out / REPORT} has it all.")
+        return [*parts[0].points, f"{out / REPORT} has it all."]
 
     def _say(self, text: str) -> None:
         self.stderr.write(text)

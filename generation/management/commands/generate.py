@@ -98,15 +98,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self._generate(options)
+            said = self._generate(options)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The same command goes on from here.") from None
         except (NotAllowed, BadModel, BadFolder, ConnectionError, FloatingPointError, MemoryError) as error:
             raise CommandError(" ".join(str(error).split())) from error
         except OSError as error:
             raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from error
+        self.stdout.write(said)
 
-    def _generate(self, options: Mapping[str, Any]) -> None:
+    def _generate(self, options: Mapping[str, Any]) -> str:
+        """Make what is not there; returns what there is to say of it."""
         chosen = _conditions(options)
         seeds = conditions.seeds(options["seeds"])
         conditions.check("batch", options["batch"])
@@ -118,11 +120,11 @@ class Command(BaseCommand):
         model = model or _load(options)
         for condition in chosen.values():
             conditions.check_for(condition, model.T)
-        self._fill(model, cells, chosen, options)
+        return self._fill(model, cells, chosen, options)
 
     def _fill(
         self, model: Model, cells: Sequence[Cell], chosen: Mapping[str, Condition], options: Mapping[str, Any]
-    ) -> None:
+    ) -> str:
         from generation.engine.driver import generate
         from generation.engine.families import Split
 
@@ -157,7 +159,7 @@ class Command(BaseCommand):
                     said.add(warning)
         new = len(cells) - there
         pairs = "1 pair" if len(cells) == 1 else f"{len(cells)} pairs"
-        self.stdout.write(f"{pairs} in {options['out']}: {new} made now, {there} were there.")
+        return f"{pairs} in {options['out']}: {new} made now, {there} were there."
 
 
 def _allowed(parameter: str) -> str:

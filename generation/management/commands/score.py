@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from generation.engine.folder import MANIFEST, SCORES, BadFolder, alone_in, read_manifest
+from generation.engine.folder import MANIFEST, SCORES, BadFolder, alone_in, free_of_folders, read_manifest
 from generation.rows import writer
 from generation.scoring import items as scored
 from generation.scoring import names
@@ -71,15 +71,18 @@ class Command(BaseCommand):
         try:
             items = _items(folder)
             with alone_in(folder):  # two would write one file
-                self._score(folder, items, options)
+                said = self._score(folder, items, options)
         except KeyboardInterrupt:
             raise CommandError("Stopped; nothing was written.") from None
         except (BadPicture, BadFolder, Unavailable) as error:
             raise CommandError(" ".join(str(error).split())) from error
         except OSError as error:
             raise CommandError(f"{error.filename or folder}: {error.strerror or error}") from error
+        self.stdout.write(said)
 
-    def _score(self, folder: Path, items: Sequence[Item], options: Mapping[str, Any]) -> None:
+    def _score(self, folder: Path, items: Sequence[Item], options: Mapping[str, Any]) -> str:
+        """Write the scores; returns what there is to say of them."""
+        free_of_folders(folder / SCORES)
         reference = options["reference"]
         references = scored.references(items, Path(reference)) if reference else {}
         weights = Weights(settings.WEIGHTS, dict(options["weights"]), options["clip"] or settings.CLIP)
@@ -107,7 +110,7 @@ class Command(BaseCommand):
                 part.unlink()
         for metric, without in failures.count.items():
             self.stderr.write(f"Note: {without} without {metric}: {failures.reason[metric]}")
-        self.stdout.write(f"{count} scores of {len(items)} items in {folder / SCORES}.")
+        return f"{count} scores of {len(items)} items in {folder / SCORES}."
 
 
 def _named(text: str) -> tuple[str, Path]:

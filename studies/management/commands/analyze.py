@@ -1,7 +1,6 @@
 """Analyse votes: preference, ranking, agreement."""
 
 import json
-import os
 import shutil
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
@@ -40,16 +39,6 @@ def _people(text: str) -> int:
     if not (text.isdecimal() and int(text) >= 1):
         raise ArgumentTypeError(f"{text} is no number of people; give 1 or more")
     return int(text)
-
-
-def say(command: BaseCommand, text: str) -> None:
-    """Print to the command's standard output; a reader that has left (`| head`) is no failure."""
-    try:
-        command.stdout.write(text)
-        command.stdout.flush()
-    except BrokenPipeError:
-        # Python would complain once more when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Command(BaseCommand):
@@ -116,7 +105,7 @@ class Command(BaseCommand):
             raise CommandError(f"{options['exclude']}: {error}") from None
         if options["plots"] is not None:
             _write_plots(found, options["plots"])
-        say(self, _json(found) if json else self._tables(found))
+        self.stdout.write(_json(found) if json else self._tables(found))
 
     def _tables(self, found: dict[str, Any]) -> str:
         parts = terminal.analysis(found)

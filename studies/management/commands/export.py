@@ -69,13 +69,8 @@ def _usual(table: str) -> str:
 def write(blocks: Iterator[bytes], out: Path | None) -> None:
     """Write all to a file, which gets its name at the end, or to the standard output."""
     if out is None:
-        try:
-            for block in blocks:
-                sys.stdout.buffer.write(block)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            # A reader that has left (`| head`) is no failure; Python would complain once more at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for block in blocks:
+            sys.stdout.buffer.write(block)
         return
     unfinished = out.with_name(f"{out.name}.part")
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from studies.management.commands.analyze import margin, say
+from studies.management.commands.analyze import margin
 from studies.statistics import planning, terminal
 from studies.statistics.decisions import MARGIN
 from studies.statistics.simulation import BadDesign, Design
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             found = planning.report(Design(**{name: options[name] for name in sizes}), options["margin"])
         except BadDesign as error:
             raise CommandError(str(error)) from None
-        say(self, _json(found) if json else self._table(found))
+        self.stdout.write(_json(found) if json else self._table(found))
 
     def _table(self, found: dict[str, Any]) -> str:
         width = shutil.get_terminal_size((120, 40)).columns
