@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 from generation import tuning
-from generation.conditions import Condition, NotAllowed, Range, Sampler, check_for
+from generation.conditions import Condition, NotAllowed, Range, Sampler, at_steps, check_for
 from generation.subjects import spread
 
 if TYPE_CHECKING:
@@ -93,6 +93,14 @@ class Asked:
                     "steps",
                     f"N = {steps}: arms with 2N steps need {2 * steps} timesteps, the model has {timesteps}",
                 )
+
+    def offsets_at(self, steps: int, timesteps: int) -> list[Offset]:
+        """Those that differ at N for a model of so many timesteps: "step" may be one that has a number."""
+        return [
+            offset
+            for offset in self.offsets
+            if offset != "step" or at_steps(offset, steps, timesteps) not in self.offsets
+        ]
 
     @property
     def images(self) -> int:

@@ -27,6 +27,7 @@ from generation.engine.step import grid_of
 from generation.scoring import attributes, registry
 from generation.scoring.weights import Weights
 from studies.statistics.scores import clustered_mean
+from studies.statistics.scores_analysis import SIMILARITY
 from studies.statistics.sets import mmd2, mmd2_difference
 from studies.wording import many
 
@@ -123,8 +124,9 @@ class Tuner:
         """Prediction, pilots and judgement at one N."""
         self.said(f"N = {steps}: pilots of {self.asked.pilot} images")
         features: dict[Condition, np.ndarray] = {}
-        pilots = self._pilots(near, steps, features)
-        predicted = predict(near.data, steps, self.asked.offsets)
+        offsets = self.asked.offsets_at(steps, self.model.T)
+        pilots = self._pilots(near, steps, offsets, features)
+        predicted = predict(near.data, steps, offsets)
         of_se2p = [p for p in pilots if p.start.sampler == Sampler.SE2P]
         best = min(of_se2p, key=lambda p: p.found.objective)
         scaled, scaled_double = (p for p in pilots if p.start.sampler == Sampler.DDPM)
@@ -135,7 +137,7 @@ class Tuner:
         return {
             "steps": steps,
             "predicted": [_forecast(one) for one in predicted],
-            "map": _map(near.data, steps, self.asked.offsets, best.start),
+            "map": _map(near.data, steps, offsets, best.start),
             "pilots": [
                 _pilot(one, near.data)
                 | {"beside_chosen": self._beside(near, features, one, best if one in of_se2p else one)}
@@ -145,7 +147,9 @@ class Tuner:
             "rank_correlation": _rank_correlation(judged),
         }
 
-    def _pilots(self, near: Near, steps: int, features: dict[Condition, np.ndarray]) -> list[tuning.Pilot]:
+    def _pilots(
+        self, near: Near, steps: int, offsets: Sequence[Offset], features: dict[Condition, np.ndarray]
+    ) -> list[tuning.Pilot]:
         """Every arm with a parameter of its own, each with the same budget on the same seeds.
 
         features: takes up those of each setting that is tried.
@@ -163,7 +167,7 @@ class Tuner:
                 "rho",
                 RHO,
             )
-            for offset in self.asked.offsets
+            for offset in offsets
             for noise in PredictorNoise
         ]
         for factor, name in ((1, "scaled baseline"), (2, "scaled baseline, 2N")):
@@ -218,7 +222,7 @@ class Tuner:
         for arm in arms:
             own = features[arm.name]
             difference = mmd2_difference(own, features[arms[0].name], near.features, group)
-            alike = clustered_mean((own * features["baseline"]).mean(1), group)
+            alike = clustered_mean((own * features["baseline"]).mean(1), group).within(*SIMILARITY)
             found.append(
                 {
                     "name": arm.name,

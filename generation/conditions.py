@@ -223,6 +223,11 @@ def check_for(condition: Condition, train_timesteps: int) -> None:
         )
 
 
+def at_steps(offset: int | Literal["step"], steps: int, train_timesteps: int) -> int:
+    """δ as a number of timesteps at N."""
+    return train_timesteps // steps if offset == "step" else offset
+
+
 def whole(parameter: str, text: str) -> int:
     """The whole number that `text` is. Raises NotAllowed, for one that `parameter` can't take too."""
     if not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", text):

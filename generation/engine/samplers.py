@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from generation.conditions import Condition, PredictorNoise, Sampler, Variance
+from generation.conditions import Condition, PredictorNoise, Sampler, Variance, at_steps
 
 from .step import Grid, Schedule, ddim_jump, jump
 
@@ -176,7 +176,7 @@ def build(condition: Condition, x: Tensor, schedule: Schedule, grid: Grid, noise
 
 
 def _offset(condition: Condition, schedule: Schedule) -> int:
-    return schedule.T // condition.steps if condition.offset == "step" else condition.offset
+    return at_steps(condition.offset, condition.steps, schedule.T)
 
 
 def _of_se2p(condition: Condition, schedule: Schedule) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Pairs of one prompt or label are correlated, so prompts are the sampled units where one has several seeds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,12 @@ class Mean:
     n: int = 0
     n_clusters: int = 0
     reason: str | None = None
+
+    def within(self, least: float, most: float) -> "Mean":
+        """The same with an interval that ends where values do: what lies beyond is no mean of them."""
+        if self.low is None or self.high is None:
+            return self
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
     def plain(self, counted: str) -> dict[str, Any]:
         """With stable keys; counted: what the values are of, such as pairs."""
@@ -196,28 +202,3 @@ def _wilcoxon(means: Array) -> tuple[float | None, str | None]:
     from scipy import stats  # takes a second that no page and no command need wait for at its start
 
     return float(stats.wilcoxon(means, zero_method="pratt").pvalue), None
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Similarity of the two images of a pair in one setting, beside the baseline's own seeds."""
-
-    setting: tuple[float, ...]
-    similarity: Mean
-
-
-def drift(
-    similarity: ArrayLike, settings: Sequence[tuple[float, ...]], prompt: Labels | None = None
-) -> list[Drift]:
-    """Mean similarity of pairs for each setting, such as (steps, ρ), clustered by prompt.
-
-    similarity: (n,) of the two images of each pair; settings: (n,) tuples; prompt: (n,) labels. The
-    yardstick, the baseline's similarity between seeds of one prompt, is `clustered_mean` of those.
-    """
-    values = np.asarray(similarity, np.float64)
-    labels = np.arange(len(values)) if prompt is None else codes(prompt)[0]
-    found = []
-    for setting in sorted(set(settings)):
-        rows = np.array([s == setting for s in settings])
-        found.append(Drift(setting, clustered_mean(values[rows], labels[rows])))
-    return found

@@ -24,6 +24,7 @@ Mask = NDArray[np.bool_]
 # Each with how many of its values make a sweep.
 SWEPT = {"rho": 2, "gamma": 3, "offset": 3, "processors": 2, "noise_scale": 2}
 DRIFT, YARDSTICK = "drift", "seed_similarity"
+SIMILARITY = (-1.0, 1.0)  # least and most
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,8 @@ def _of_pairs(part: _Part, c: int, s: int) -> Iterator[tuple[str, scores.Mean]]:
         values = np.where(kept, cube[part.items, c, s], np.nan)
         there = ~np.isnan(values)
         if there.any():
-            yield name, scores.clustered_mean(values[there], part.clusters[there])
+            mean = scores.clustered_mean(values[there], part.clusters[there])
+            yield name, mean.within(*SIMILARITY) if name == DRIFT else mean
 
 
 def _flags(part: _Part, c: int, s: int) -> dict[str, Any]:
@@ -488,7 +490,7 @@ def _yardstick(part: _Part, s: int) -> dict[str, Any]:
         part.image(YARDSTICK, 0, s) if YARDSTICK in part.data.images else np.full(len(part.items), np.nan)
     )
     there = ~np.isnan(values)
-    found = scores.clustered_mean(values[there], part.clusters[there]).plain("items")
+    found = scores.clustered_mean(values[there], part.clusters[there]).within(*SIMILARITY).plain("items")
     if not there.any():
         found["reason"] = "no two seeds of one label or prompt were scored by seed_similarity"
     return {"steps": part.data.steps[s]} | found

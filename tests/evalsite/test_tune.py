@@ -164,6 +164,21 @@ def test_intervals_leave_out_an_image_and_with_several_prompts_a_prompt(subjects
     assert len(set(tune._groups(items))) == together
 
 
+def test_an_offset_of_one_step_is_not_tried_twice():
+    wanted = asked.Asked(steps=[20, 50], subjects=[{}], offsets=[1, "step", 50])
+
+    assert wanted.offsets_at(20, 1000) == [1, 50]
+    assert wanted.offsets_at(50, 1000) == [1, "step", 50]
+
+
+def test_a_run_has_each_setting_once_where_two_offsets_are_one(flowers, tmp_path):
+    tuned(flowers, tmp_path / "out", "--offsets", "step,500")
+
+    one = json.loads((tmp_path / "out" / "tune.json").read_text())["steps"][0]
+    assert [p["condition"]["offset"] for p in one["pilots"] if p["parameter"] == "rho"] == [500, 500]
+    assert one["map"]["offsets"] == [500]
+
+
 def test_a_run_draws_as_many_images_together_as_one_says(flowers, tmp_path):
     def sizes(out, *more):
         tuned(flowers, out, *more)
@@ -458,6 +473,14 @@ def test_what_cannot_be_written_leaves_all_of_an_earlier_run(flowers, tmp_path, 
         tuned(flowers, out, steps="4")
     assert ".tune.json.part" in written
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == kept
+
+
+def test_a_folder_in_the_place_of_a_result_is_said_before_anything_is_drawn(flowers, tmp_path):
+    (tmp_path / "out" / "report.html").mkdir(parents=True)
+
+    with pytest.raises(CommandError, match=r"report\.html is a folder, .*: move it away"):
+        tuned(flowers, tmp_path / "out")
+    assert not (tmp_path / "out" / "images").exists()
 
 
 def test_a_reference_of_ones_own_needs_no_steps_to_draw_one(tmp_path):

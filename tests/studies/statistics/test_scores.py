@@ -3,7 +3,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from studies.statistics.scores import clustered_mean, drift, metric, metrics
+from studies.statistics.scores import clustered_mean, metric, metrics
 
 
 def paired(seed, mean=0.3, prompts=30, seeds=4, sd_prompt=1.0):
@@ -79,12 +79,10 @@ def test_what_cannot_be_computed_has_a_reason():
         metric([1.0, np.nan])
 
 
-def test_drift_is_given_by_setting():
-    rng = np.random.default_rng(5)
-    settings = [(10, 0.5), (20, 0.5)] * 40
-    similarity = np.where([s[0] == 10 for s in settings], 0.8, 0.9) + rng.normal(0, 0.02, 80)
-    ten, twenty = drift(similarity, settings, np.repeat(np.arange(20), 4))
+def test_an_interval_can_end_where_values_end():
+    wide = clustered_mean([0.8, 0.96])
+    assert wide.high > 1
 
-    assert (ten.setting, twenty.setting) == ((10, 0.5), (20, 0.5))
-    assert ten.similarity.high < twenty.similarity.low
-    assert ten.similarity.n_clusters == 20
+    assert (wide.within(-1, 1).low, wide.within(-1, 1).high) == (wide.low, 1)
+    assert wide.within(-10, 10) == wide
+    assert clustered_mean([0.8]).within(0, 1).high is None

@@ -240,6 +240,22 @@ def test_drift_stands_beside_the_baselines_seeds():
     assert found["yardstick"][0]["mean"] == pytest.approx(seeds[:, 0, 0].mean())
 
 
+def test_the_interval_of_a_similarity_ends_at_one():
+    """Two labels have a t interval of one degree of freedom."""
+    alike = np.tile(np.repeat([0.8, 0.96], 20)[:, None, None], (1, 2, 1))
+    data = scored(
+        {"seed_similarity": alike},
+        {"drift": alike},
+        subject=np.repeat([0, 1], 20),
+        metrics=METRICS | {"seed_similarity": Metric("seed_similarity")},
+    )
+    found = analyze(data)["drift"][0]
+
+    for one in (found["points"][0], found["yardstick"][0]):
+        assert one["low"] < one["mean"] == pytest.approx(0.88)
+        assert one["high"] == 1
+
+
 def test_a_missing_yardstick_has_a_reason():
     drift = np.full((40, 2, 1), 0.9)
     found = analyze(scored({}, {"drift": drift}))["drift"][0]
