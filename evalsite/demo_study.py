@@ -1,12 +1,13 @@
 """The demo's experiment and study: made once, found again at every later start."""
 
+import sys
 import time
 from collections.abc import Callable
 
 from django.db import OperationalError, connection
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generation import catalogue, planning, progress, tasks
+from generation.bars import bars
 from generation.conditions import Recipe, Sampler
 from generation.models import Experiment
 from studies import protocol
@@ -66,9 +67,8 @@ def experiment() -> Experiment:
 def wait(experiment: Experiment, meanwhile: Callable[[], None]) -> None:
     """Show an experiment's progress on the terminal until its images are made and scored. Raises Failed."""
     tasks.start(experiment)
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    with Progress(*columns) as bars:
-        made, scored = bars.add_task("Images made"), bars.add_task("Images scored")
+    with bars(sys.stdout) as shown:
+        made, scored = shown.add_task("Images made"), shown.add_task("Images scored")
         last = None
         while True:
             meanwhile()
@@ -78,12 +78,12 @@ def wait(experiment: Experiment, meanwhile: Callable[[], None]) -> None:
             except OperationalError:  # the database was lost; `meanwhile` brings it back
                 connection.close()
                 continue
-            if not bars.console.is_terminal and now.made != last:
+            if not shown.console.is_terminal and now.made != last:
                 # A log gets a line where a terminal gets a moving bar.
                 print(f"{now.made} of {now.images} images made, {now.scored} scored", flush=True)
                 last = now.made
-            bars.update(made, completed=now.made, total=now.images)
-            bars.update(scored, completed=now.scored, total=now.images)
+            shown.update(made, completed=now.made, total=now.images)
+            shown.update(scored, completed=now.scored, total=now.images)
             if now.done:
                 return
             if not now.images:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generation import conditions, subjects
+from generation.bars import bars
 from generation.conditions import Condition, NotAllowed
 from generation.engine.folder import BadFolder, Folder
 from generation.sources import BadModel, describe
@@ -292,16 +290,14 @@ def _batches(
     """
     batches = [cells[i : i + size] for i in range(0, len(cells), size)]
     open_ones = [batch for batch in batches if not all(cell.stem in folder.entries for cell in batch)]
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     each = sum(map(conditions.evaluations, chosen.values()))
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with bars() as progress:
         task = progress.add_task("evaluations", total=each * sum(map(len, open_ones)))
         before = 0
         for batch in open_ones:
             start = before
             yield batch, lambda done, _, start=start: progress.update(task, completed=start + done)
             before += each * len(batch)
-            if not console.is_terminal:
+            if not progress.console.is_terminal:
                 # A log gets a line where a terminal gets a moving bar.
-                console.print(f"{len(folder.entries)} of {len(cells)} pairs", highlight=False)
+                progress.console.print(f"{len(folder.entries)} of {len(cells)} pairs", highlight=False)

@@ -1,16 +1,14 @@
 """Take images that were made elsewhere as an experiment."""
 
-import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generation import importing, tasks
+from generation.bars import bars
 from generation.conditions import NotAllowed
 from generation.image_folders import BadImages
 from generation.models import Pair
@@ -34,10 +32,8 @@ class Command(BaseCommand):
 
     def handle(self, *, folder: Path, name: str | None, steps: int | None, **options: Any) -> None:
         name = folder.resolve().name if name is None else name
-        console = Console(file=sys.stderr)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         try:
-            with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            with bars() as progress:
                 bar = progress.add_task("checking, then keeping", total=None)
                 experiment = importing.import_folder(
                     folder,

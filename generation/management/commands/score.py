@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,9 +10,8 @@ from typing import Any, get_args
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from generation.bars import bars
 from generation.engine.folder import MANIFEST, SCORES, BadFolder, alone_in, free_of_folders, read_manifest
 from generation.rows import writer
 from generation.scoring import items as scored
@@ -195,9 +193,7 @@ def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
     """A function that is told how many more are done: a bar on a terminal, now and then a line in a log."""
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with bars() as progress:
         task = progress.add_task("items", total=total)
         calls = 0
 
@@ -205,7 +201,8 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
             nonlocal calls
             calls += 1
             progress.update(task, advance=count)
-            if not console.is_terminal and calls % 20 == 0:
-                console.print(f"{progress.tasks[task].completed:.0f} of {total} items", highlight=False)
+            if not progress.console.is_terminal and calls % 20 == 0:
+                done = progress.tasks[task].completed
+                progress.console.print(f"{done:.0f} of {total} items", highlight=False)
 
         yield advance

@@ -1,14 +1,12 @@
 """Find image files that vanished or changed, and make them again."""
 
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generation import verifying
+from generation.bars import bars
 from generation.models import Experiment
 
 
@@ -24,10 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *, experiment: str | None, check: bool, **options: Any) -> None:
         of = None if experiment is None else _find(experiment)
-        console = Console(file=sys.stderr)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         total = 0
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        with bars() as progress:
             looking = progress.add_task("files looked at", total=None)
 
             def looked_at(done: int, of_all: int) -> None:
