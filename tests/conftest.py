@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -13,6 +14,10 @@ def pytest_configure() -> None:
         "django.contrib.auth.hashers.MD5PasswordHasher",
         *settings.PASSWORD_HASHERS,
     ]
+    # The same examples in each run, and none that fails because the machine was slow or stood still.
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("ours", derandomize=True, deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from evalsite import processes
+from evalsite import embedded, processes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +31,10 @@ class Site:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
-        port = self.address.rsplit(":", 1)[1]
+        port = int(self.address.rsplit(":", 1)[1])
+        if name == "web":
+            # Processes of one that was killed listen until they notice; gunicorn waits 5 seconds for them.
+            until(lambda: _can_be_bound(port), "nobody listens at the port any more")
         commands = {
             "web": processes.web(f"127.0.0.1:{port}"),
             "worker": processes.worker(),
@@ -57,45 +62,50 @@ class Site:
 @contextlib.contextmanager
 def site(folder: Path, *names: str, **environment: str) -> Iterator[Site]:
     """A site on the current test database (it must be one that other processes see) with these processes."""
-    port = free_port()
     database = connection.settings_dict
     host = database["HOST"] or database["OPTIONS"]["host"]
-    made = Site(
-        folder,
-        os.environ
-        | {
-            "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={host}",
-            "REDIS_URL": f"{settings.REDIS_URL}?virtual_host={_own_number()}",
-            "EVALSITE_VAR": str(folder),
-            "EVALSITE_IMAGES": str(settings.IMAGE_ROOT),
-            "SECRET_KEY": settings.SECRET_KEY,
-            "OMP_NUM_THREADS": "1",
-        }
-        | environment,
-        f"http://127.0.0.1:{port}",
-    )
-    if "web" in names:
-        manage = [processes.here(["python"])[0], str(ROOT / "manage.py")]
-        subprocess.run([*manage, "collectstatic", "--noinput", "-v", "0"], env=made.environment, check=True)
-    try:
-        for name in names:
-            made.start(name)
+    with held_port() as port, _broker() as redis_url:
+        made = Site(
+            folder,
+            os.environ
+            | {
+                "DATABASE_URL": f"postgresql://{database['USER']}@/{database['NAME']}?host={host}",
+                "REDIS_URL": redis_url,
+                "EVALSITE_VAR": str(folder),
+                "EVALSITE_IMAGES": str(settings.IMAGE_ROOT),
+                "SECRET_KEY": settings.SECRET_KEY,
+                "OMP_NUM_THREADS": "1",
+            }
+            | environment,
+            f"http://127.0.0.1:{port}",
+        )
         if "web" in names:
-            until(lambda: _answers(port), "the web server answers")
-        yield made
-    except BaseException:
-        for name in made.running:
-            print(f"--- the end of {name}.log", *made.log(name).splitlines()[-30:], sep="\n")
-        raise
-    finally:
-        made.stop()
+            manage = [processes.here(["python"])[0], str(ROOT / "manage.py")]
+            collect = [*manage, "collectstatic", "--noinput", "-v", "0"]
+            subprocess.run(collect, env=made.environment, check=True)
+        try:
+            for name in names:
+                made.start(name)
+            if "web" in names:
+                until(lambda: _answers(port), "the web server answers")
+            yield made
+        except BaseException:
+            for name in made.running:
+                print(f"--- the end of {name}.log", *made.log(name).splitlines()[-30:], sep="\n")
+            raise
+        finally:
+            made.stop()
 
 
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A port that nobody else is given meanwhile: a socket that does not listen holds it.
+
+    A server that sets SO_REUSEADDR, as all of ours do, can listen there all the same.
+    """
+    with _reusing() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def until(true: Callable[[], object], what: str, seconds: float = 300) -> None:
@@ -107,9 +117,31 @@ def until(true: Callable[[], object], what: str, seconds: float = 300) -> None:
         time.sleep(0.1)
 
 
-def _own_number() -> int:
-    """A database of Redis for this process of the tests."""
-    return 1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+@contextlib.contextmanager
+def _broker() -> Iterator[str]:
+    """A Redis of the site's own, by its address: one for all has too few databases for sixteen sites."""
+    folder = Path(tempfile.mkdtemp(prefix="evalsite-broker-"))
+    server, address = embedded._redis(folder)
+    try:
+        server.start()
+        yield address
+    finally:
+        if server.process is not None:
+            processes.end(server.process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reusing() -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
+def _can_be_bound(port: int) -> bool:
+    with contextlib.suppress(OSError), _reusing() as probe:
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 def _answers(port: int) -> bool:

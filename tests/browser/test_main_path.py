@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from django.contrib.auth.hashers import make_password
@@ -102,6 +103,7 @@ def publish_study(page: Page) -> None:
     expect(page.locator("#planner")).to_contain_text("3 people × 4 of 4 pairs, each pair judged 3 times")
     shot(page, "study-form")
     page.click("[name=_continue]")
+    expect(page.locator("body")).to_contain_text("was changed successfully")
     preview(page)
     page.click("text=Publish…")
     expect(page.locator("body")).to_contain_text("3 seats are drawn, with 4 trials each")
@@ -178,6 +180,7 @@ def see_result(page: Page) -> None:
     page.goto(f"/admin/studies/study/{study.pk}/close/")
     shot(page, "close")
     page.click("button:has-text('Close the study')")
+    page.wait_for_url(lambda address: not address.endswith("/close/"))
     page.goto(f"/admin/studies/study/{study.pk}/results/")
     expect(page.locator("body")).to_contain_text("for se2p (a tie counts half)")
     shot(page, "results")
@@ -241,6 +244,8 @@ def test_a_model_is_tuned_and_the_best_setting_goes_to_an_experiment(running, re
 
     page.fill("[name=items]", "2")
     page.click("text=Make this experiment")
+    # The tuning's own page says "done" too.
+    page.wait_for_url(re.compile(r"/admin/generation/experiment/\d+/change/"))
 
     expect(page.locator("#progress strong")).to_have_text("done", timeout=300_000)
     made = Experiment.that_stand_alone().get()

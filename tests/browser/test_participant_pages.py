@@ -123,7 +123,10 @@ def visibility(page):
 
 
 def boxes(page, selector):
-    return [element.bounding_box() for element in page.locator(selector).all()]
+    """Where elements lie, all at one moment."""
+    return page.locator(selector).evaluate_all(
+        "all => all.map(each => each.getBoundingClientRect().toJSON())"
+    )
 
 
 @pytest.mark.parametrize(("width", "ratio"), [(360, 3), (768, 1.5), (1440, 1), (3840, 1)])
@@ -211,7 +214,8 @@ def test_large_pictures_are_shrunk_alike_and_shown_in_full_size_together(visit):
 def test_without_a_script(visit):
     page = start(visit(published(2), java_script_enabled=False))
 
-    for _ in range(2):
+    for number in range(1, 3):
+        expect(page.locator("label[for=progress]")).to_have_text(f"{number} of 2")
         page.get_by_role("button", name="Left", exact=False).last.click()
 
     assert code(page)
@@ -322,8 +326,9 @@ def test_a_reload_while_offline_does_not_lose_the_answer(visit):
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#trouble")).to_have_text("You are offline. Your answer is kept and will be sent.")
 
+    page.reload()  # before the network is back, or the page might already be on its way to the next trial
+    expect(page.locator("#trouble")).to_have_text("You are offline. Your answer is kept and will be sent.")
     page.unroute("**/vote/*/")
-    page.reload()
 
     ready(page, 2, 2)
     assert Vote.objects.get().choice == "left"
@@ -400,6 +405,7 @@ def test_axe_finds_nothing_on_any_page(visit):
     page = visit(study)
     look(page)
     page.get_by_role("button", name="I agree and take part").click()
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
     look(page)
     page.get_by_role("button", name="Start").click()
     for number in range(1, 4):
@@ -409,11 +415,15 @@ def test_axe_finds_nothing_on_any_page(visit):
     code(page)
     look(page)
     page.get_by_role("link", name="Take my answers back").click()
+    erase = page.get_by_role("button", name="Yes, erase my answers and stop")
+    expect(erase).to_be_visible()
     look(page)
     late = visit(study)
     late.get_by_role("button", name="I agree and take part").click()
+    expect(late.get_by_role("heading", name="All places are taken")).to_be_visible()
     look(late)
-    page.get_by_role("button", name="Yes, erase my answers and stop").click()
+    erase.click()
+    expect(page.get_by_text("Your answers are erased")).to_be_visible()
     look(page)
 
     assert found == []

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from evalsite import embedded
+from tests.site import held_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,11 +42,12 @@ class Demo:
 
     def says(self, pattern: str, seconds: float = 300) -> re.Match[str]:
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        ended = False
+        while not ended and time.monotonic() < deadline:
+            if ended := self.process.poll() is not None:
+                self.reader.join(60)  # what it said last may still have to be read
             if found := re.search(pattern, "".join(self.lines)):
                 return found
-            if self.process.poll() is not None:
-                break
             time.sleep(0.1)
         raise AssertionError(f"It never said {pattern!r}, but: {''.join(self.lines)}")
 
@@ -63,20 +65,15 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def port():
+    with held_port() as held:
+        yield held
 
 
 class Process(NamedTuple):
     pid: int
+    parent: int
     line: str  # its command
-
-    @property
-    def leads(self) -> bool:
-        """Whether it was started as a child of the demo, not by such a child."""
-        return os.getsid(self.pid) == self.pid
 
 
 def processes_of(folder: Path) -> list[Process]:
@@ -91,14 +88,19 @@ def processes_of(folder: Path) -> list[Process]:
                 or folder in (process / "cwd").readlink().parents
             ):
                 line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                found.append(Process(int(process.name), line))
+                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                found.append(Process(int(process.name), parent, line))
     return [process for process in found if process.line]  # a zombie has none
 
 
-def kill(folder: Path, program: str) -> None:
-    """Kill a server of a demo as a crash would."""
-    (parent,) = [process for process in processes_of(folder) if program in process.line and process.leads]
-    os.kill(parent.pid, signal.SIGKILL)
+def kill(demo: Demo, folder: Path, program: str) -> None:
+    """Kill a server of a demo as a crash would.
+
+    It is the demo's child; a child of its own has its command too, until it has taken a title.
+    """
+    children = [process for process in processes_of(folder) if process.parent == demo.process.pid]
+    (server,) = [child for child in children if program in child.line]
+    os.kill(server.pid, signal.SIGKILL)
 
 
 def nothing_runs(folder: Path, seconds: float = 60) -> bool:
@@ -139,7 +141,7 @@ def test_it_works_and_outlives_a_kill(folder, port):
     name, password = demo.says(r"name (\S+)\s+password (\S+)").groups()
     demo.says(r"[1-9]\d* of 50 images made")
     for server in ("bin/postgres", "redis-server"):
-        kill(folder, server)
+        kill(demo, folder, server)
     study = demo.says(r"Demo study: (http://\S+)")[1]
 
     assert "I agree and take part" in fetch(study)
@@ -159,8 +161,9 @@ def test_it_works_and_outlives_a_kill(folder, port):
     assert "I agree and take part" in fetch(study)
     assert sorted((folder / "images").rglob("*.png")) == pictures
 
-    second = Demo(folder, port + 1)
-    assert second.process.wait(60) == 1
+    with held_port() as other:
+        second = Demo(folder, other)
+        assert second.process.wait(60) == 1
     second.says("runs already")
 
     assert again.end(signal.SIGINT) == 0
@@ -169,6 +172,7 @@ def test_it_works_and_outlives_a_kill(folder, port):
 
 def test_a_taken_port_is_refused_with_what_to_do(folder, port):
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))
         taken.listen()
         demo = Demo(folder, port)

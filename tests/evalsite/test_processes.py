@@ -22,7 +22,7 @@ def gone(pid: int) -> bool:
     """Whether a process has ended (a zombie that nobody has waited for has)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second where it goes while it is read
         return True
 
 

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from evalsite import embedded, processes
-from tests.site import free_port, until
+from tests.site import held_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 12
@@ -39,14 +39,15 @@ def main() -> None:
         import django
 
         django.setup()
-        _vote(said.people, said.kills, services, folder)
+        with held_port() as port:
+            _vote(said.people, said.kills, services, folder, port)
     finally:
         services.stop()
         shutil.rmtree(embedded.data_folder(folder).parent, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _vote(people: int, kills: int, services: embedded.Services, folder: Path) -> None:
+def _vote(people: int, kills: int, services: embedded.Services, folder: Path, port: int) -> None:
     from django.core.management import call_command
     from django.db import connection
 
@@ -59,7 +60,6 @@ def _vote(people: int, kills: int, services: embedded.Services, folder: Path) ->
     call_command("collectstatic", interactive=False, verbosity=0)
     study = published(PAIRS, people=people)
     links = recruitment.make_links(study, people, Mode.BOT)
-    port = free_port()
     web = processes.spawn(processes.here(processes.web(f"127.0.0.1:{port}")), log=folder / "web.log")
     # A person's own look into the database would die with it: these choose without.
     bots.Browser = Stubborn  # type: ignore[misc]

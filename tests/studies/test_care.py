@@ -10,6 +10,7 @@ from studies import care, enrolment, protocol, recruitment, results, watching
 from studies.access import Role
 from studies.models import Kind, Member, Participant, Trial
 from tests.studies.factories import Person, draft, published
+from tests.studies.test_watch import on_one_day
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:studies_participant_changelist"
@@ -157,6 +158,7 @@ def test_who_finished_and_withdrew_is_counted_as_finished_nowhere():
     study = published(2, people=2)
     stayed, left = finished(study), finished(study)
     enrolment.withdraw(left.row)
+    on_one_day()
 
     seen = watching.watch(study)
 

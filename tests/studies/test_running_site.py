@@ -27,16 +27,34 @@ def web(django_db_setup, django_db_blocker, tmp_path_factory):
         yield running
 
 
-def take_part(study, url, people, monkeypatch):
-    """Let so many people take part in threads of their own; returns what becomes of them."""
-    monkeypatch.setattr(bots, "Browser", Stubborn)
-    links = recruitment.make_links(study, people, Mode.BOT)
-    done = []
-    thread = threading.Thread(
-        target=lambda: done.append(bots.run(study, links, url, bots.Habits(), workers=people)), daemon=True
-    )
-    thread.start()
-    return thread, done
+class Voters:
+    """People who take part in threads of their own, and cast as many votes as `may_vote` lets them."""
+
+    def __init__(self, study, url, people, monkeypatch):
+        allowed = self.allowed = threading.Semaphore(0)
+
+        class Held(Stubborn):
+            def request(self, method, path, body=None):
+                if method == "POST" and "/vote/" in path:
+                    allowed.acquire(timeout=300)
+                return super().request(method, path, body)
+
+        monkeypatch.setattr(bots, "Browser", Held)
+        links = recruitment.make_links(study, people, Mode.BOT)
+        self.done = []
+        self.thread = threading.Thread(
+            target=lambda: self.done.append(bots.run(study, links, url, bots.Habits(), workers=people)),
+            daemon=True,
+        )
+        self.thread.start()
+
+    def may_vote(self, times):
+        self.allowed.release(times)
+
+    def end(self):
+        self.thread.join(240)
+        assert self.done, "they have not come to an end"
+        assert set(self.done[0].ends) == {"finished"}, self.done[0].errors
 
 
 def all_in_order(study, people, trials):
@@ -47,24 +65,27 @@ def all_in_order(study, people, trials):
 
 def test_the_web_server_killed_twice_during_votes_loses_and_doubles_nothing(web, monkeypatch):
     study = published(12, people=4)
-    thread, done = take_part(study, web.address, 4, monkeypatch)
+    voters = Voters(study, web.address, 4, monkeypatch)
 
     for share in (1, 2):
-        until(lambda share=share: Vote.objects.count() >= 12 * share, "some have voted", 120)
+        voters.may_vote(16)  # more than are waited for: some are on their way when it is killed
+        until(lambda share=share: Vote.objects.count() >= 16 * share - 4, "some have voted", 120)
         web.kill("web")
         web.start("web")
-    thread.join(240)
+    voters.may_vote(16)
+    voters.end()
 
-    assert done[0].ends == {"finished": 4}, done[0].errors
     all_in_order(study, 4, 12)
 
 
 def test_connections_to_the_database_cut_during_votes_lose_and_double_nothing(web, monkeypatch):
     study = published(12, people=4)
-    thread, done = take_part(study, web.address, 4, monkeypatch)
+    voters = Voters(study, web.address, 4, monkeypatch)
 
     for share in (1, 2, 3):
-        until(lambda share=share: Vote.objects.count() >= 10 * share, "some have voted", 120)
+        voters.may_vote(12)  # more than are waited for: some are on their way when they are cut
+        # Votes since the last cut, so that there are connections again.
+        until(lambda share=share: Vote.objects.count() > 12 * share - 4, "some have voted", 120)
         with connection.cursor() as cursor:
             # Those of the web server only: the bots' own look-ups stand for what no participant can see.
             cursor.execute(
@@ -72,9 +93,9 @@ def test_connections_to_the_database_cut_during_votes_lose_and_double_nothing(we
                 "AND application_name = 'web'"
             )
             assert cursor.rowcount > 0
-    thread.join(240)
+    voters.may_vote(12)
+    voters.end()
 
-    assert done[0].ends == {"finished": 4}, done[0].errors
     all_in_order(study, 4, 12)
 
 

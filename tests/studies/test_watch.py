@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.utils import timezone
 
 from studies import enrolment, watching
 from studies.models import Participant, Vote
@@ -11,11 +12,19 @@ from tests.studies.factories import Person, draft, experiment, published
 pytestmark = pytest.mark.django_db
 
 
+def on_one_day() -> None:
+    """Whoever came did so today at noon, and not some before midnight and some after."""
+    noon = timezone.now().replace(hour=12)
+    Participant.objects.update(consented_at=noon)
+    Participant.objects.filter(finished_at__isnull=False).update(finished_at=noon)
+
+
 def test_it_works(admin_client):
     study = published(4, people=5, repeats=1)
     Person(study).start().finish("left")
     for _ in range(2):
         Person(study).start().vote("right", rt_ms="900", image_errors="1")
+    on_one_day()
 
     now = watching.watch(study)
 

@@ -94,6 +94,8 @@ def hub(folder, tmp_path, monkeypatch):
     template = fake.address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):  # 10 seconds: a busy machine takes longer
+        monkeypatch.setattr(huggingface_hub.constants, name, 120)
     yield fake
     fake.shutdown()
     fake.server_close()
