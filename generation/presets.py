@@ -145,10 +145,11 @@ def plan(
 def draws(model: ImageModel, items: int, prompts: Sequence[str] = ()) -> list[Draw]:
     """What a model draws where one asks for a number of items: each class or prompt equally often, or nearly.
 
-    Where there are more of these than items, those taken lie evenly among all.
+    Where there are more of these than items, those taken lie evenly among all. Each item has a seed of its
+    own: what a sampler changes depends far more on the noise than on the class, so that items which share
+    their noise tell hardly more than one of them.
     """
-    subjects = _subjects(model, prompts)
-    return [Draw(subject, i // len(subjects)) for i, subject in enumerate(spread(subjects, items))]
+    return [Draw(subject, seed) for seed, subject in enumerate(spread(_subjects(model, prompts), items))]
 
 
 def command(experiment: Experiment) -> str | None:

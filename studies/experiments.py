@@ -100,6 +100,7 @@ class _Places:
         )
         self.items = [pk for pk, *_ in rows]
         self.steps = sorted(experiment.steps)
+        self.seed = np.array([seed for *_, seed in rows], np.int64)
         self.seeds = (min((row[4] for row in rows), default=0), max((row[4] for row in rows), default=0))
         models = ImageModel.objects.filter(items__experiment=experiment).distinct().order_by("name")
         self.models = [Model(m.name, UNITS.get(cast(ImageModel.Takes, m.takes), "seed")) for m in models]
@@ -149,8 +150,8 @@ class _Places:
             same[where] = [row[4] for row in rows]
             flags[where] = [sum(bit[flag] for flag in row[5]) for row in rows]
         return Scored(
-            self.models, self.model, self.subject, self.conditions, self.steps, made, excluded, same, flags,
-            names, metrics, images, pairs, self._never(),
+            self.models, self.model, self.subject, self.seed, self.conditions, self.steps, made, excluded,
+            same, flags, names, metrics, images, pairs, self._never(),
         )  # fmt: skip
 
     def _never(self) -> dict[tuple[int, int, int], dict[str, str]]:

@@ -337,11 +337,7 @@ def _span(found: Found, metric: str) -> str:
 
 def _clustered(found: Found, comparisons: Sequence[Found]) -> str:
     models = {c["model"] for c in comparisons}
-    words = {
-        wording.clustered(unit["unit"], unit["n_units"], unit["items"])
-        for unit in found["analysis"]["units"]
-        if unit["model"] in models
-    }
+    words = {wording.clustered(unit) for unit in found["analysis"]["units"] if unit["model"] in models}
     return "; ".join(sorted(words))
 
 

@@ -439,10 +439,11 @@ def _reading(found: Found) -> Section:
         "How to read it",
         [
             "Every difference is taken within an item: the same model, seed, label or prompt under two "
-            "conditions. Its interval is Student's with the variance clustered by the sampled unit; pairs "
+            "conditions. Its interval is Student's with the variance clustered by the sampled unit, and by "
+            "the seed too where units share seeds; pairs "
             "won count a tie as half and have Wilson's interval with the effective number of pairs; "
-            "Wilcoxon's test (Pratt's zeros) is on the units' means; Holm's correction goes over the metrics "
-            "of one comparison.",
+            "Wilcoxon's test (Pratt's zeros) is on the units' means, or the seeds' where its p is larger; "
+            "Holm's correction goes over the metrics of one comparison.",
             "Metrics are not people: which pictures are preferred is for a study to say.",
         ],
         tables=[

@@ -275,28 +275,36 @@ def value(of: object) -> str:
     return f"{of:g}" if isinstance(of, float) else str(of)
 
 
-def clustered(unit: str, n_units: int, n_items: int) -> str:
-    """How an interval was made."""
-    if n_units == n_items:
+def clustered(unit: Found) -> str:
+    """How an interval was made, of one of an analysis' units."""
+    seeds = f" and by seed ({many(unit['n_seeds'], 'seed')})" if unit["n_seeds"] else ""
+    if unit["n_units"] == unit["items"] and not seeds:
         return "each item a sampled unit of its own"
-    return f"clustered by {unit} ({many(n_units, unit)})"
+    return f"clustered by {unit['unit']} ({many(unit['n_units'], unit['unit'])}){seeds}"
 
 
 def units(found: Found) -> str:
     """What the intervals of one model speak of."""
-    if found["n_units"] == found["items"]:
-        why = (
-            "seeds of one label or of none"
-            if found["unit"] == "seed"
-            else f"one seed of each {found['unit']}"
-        )
-        return f"{found['model']}: {many(found['items'], 'item')}, {why}; each is a sampled unit of its own."
-    said = (
-        f"{found['model']}: {items(found['items'], found['n_units'], found['unit'])}. Seeds of one "
-        f"{found['unit']} are alike, so the {found['unit']} is the sampled unit, and intervals speak of "
-        f"{plural(found['unit'])} like these; beside them stand those for exactly these."
+    unit, n, n_units = found["unit"], found["items"], found["n_units"]
+    alike = (
+        f"{plural(unit).capitalize()} share seeds ({many(found['n_seeds'], 'seed')} in all), and so their "
+        "noise, on which what a sampler changes depends: intervals count that too."
+        if found["n_seeds"]
+        else ""
     )
-    return f"{said} Note: {found['warning']}." if "warning" in found else said
+    if n_units == n:
+        why = "seeds of one label or of none" if unit == "seed" else f"one seed of each {unit}"
+        said = f"{found['model']}: {many(n, 'item')}, {why}" + (
+            "." if alike else "; each is a sampled unit of its own."
+        )
+    else:
+        said = (
+            f"{found['model']}: {items(n, n_units, unit)}. Seeds of one {unit} are alike, so the {unit} is "
+            f"the sampled unit, and intervals speak of {plural(unit)} like these; beside them stand those "
+            "for exactly these."
+        )
+    note = f"Note: {found['warning']}." if "warning" in found else ""
+    return " ".join(filter(None, (said, alike, note)))
 
 
 def subject(condition: str) -> str:

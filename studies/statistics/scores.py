@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from studies.statistics.clusters import Array, codes, squares
+from studies.statistics.clusters import Array, codes, squares, two_way
 from studies.statistics.decisions import holm
 from studies.statistics.intervals import Labels, t_quantile, two_sided, wilson
 from studies.statistics.reasons import reasoned
@@ -77,33 +77,77 @@ class MetricResult:
         return reasoned(values, why)
 
 
-def clustered_mean(values: ArrayLike, cluster: Labels | None = None, *, level: float = 0.95) -> Mean:
+@dataclass(frozen=True)
+class Units:
+    """What was sampled: the unit of each value (n,), and its seed where several units share seeds.
+
+    Values of one seed have their noise in common, and what a sampler changes depends on it more than on the
+    label: they are not independent of one another.
+    """
+
+    unit: Labels
+    seed: Labels | None = None
+
+
+def clustered_mean(values: ArrayLike, units: Labels | Units | None = None, *, level: float = 0.95) -> Mean:
     """Mean of values (n,) with V = Σ_g (Σ r)² / n² · G/(G-1) and t(G-1); p is against 0.
 
-    cluster: (n,) the sampled unit of each value, or None where each is its own.
+    units: (n,) the sampled unit of each value, or None where each is its own. With seeds that units share it
+    is clustered both ways (`clusters.two_way`), with t(min(G) - 1).
     """
     x = np.asarray(values, np.float64)
     if not len(x):
         return Mean(None, reason="no values")
-    groups, g = codes(np.arange(len(x)) if cluster is None else cluster)
     mean = float(x.mean())
-    if g < 2:
-        return Mean(
-            mean, n=len(x), n_clusters=g, reason="only one sampled unit; an interval needs two or more"
-        )
-    variance = float(squares((x - mean) / len(x), groups)) * g / (g - 1)
-    if variance <= _NO_VARIANCE * max(1.0, mean * mean):
-        return Mean(mean, n=len(x), n_clusters=g, reason="all values are the same, so there is no variance")
+    spread = _spread((x - mean) / len(x), units)
+    if spread.reason is not None:
+        return Mean(mean, n=len(x), n_clusters=spread.n_units, reason=spread.reason)
+    if spread.variance <= _NO_VARIANCE * max(1.0, mean * mean):
+        why = "all values are the same, so there is no variance"
+        return Mean(mean, n=len(x), n_clusters=spread.n_units, reason=why)
+    return _interval(mean, spread.variance, spread.df, len(x), spread.n_units, level)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A mean's variance with its degrees of freedom, or the reason why it has none."""
+
+    n_units: int
+    variance: float = 0.0
+    df: int = 0
+    reason: str | None = None
+
+
+def _spread(residuals: Array, units: Labels | Units | None) -> _Spread:
+    """Of a mean whose values each add a residual (n,) to it."""
+    given = _units(units, len(residuals))
+    groups, g = codes(given.unit)
+    if given.seed is None:
+        if g < 2:
+            return _Spread(g, reason="only one sampled unit; an interval needs two or more")
+        return _Spread(g, float(squares(residuals, groups)) * g / (g - 1), g - 1)
+    seeds, n_seeds = codes(given.seed)
+    if min(g, n_seeds) < 2:
+        only = "sampled unit" if g < 2 else "seed, whose noise all values share"
+        return _Spread(g, reason=f"only one {only}; an interval needs two or more")
+    both = two_way(residuals, seeds, groups, n_seeds, g)
+    return _Spread(g, both.variance, both.df)
+
+
+def _interval(mean: float, variance: float, df: int, n: int, n_units: int, level: float) -> Mean:
     se = float(np.sqrt(variance))
-    half = t_quantile(level, g - 1) * se
-    return Mean(mean, mean - half, mean + half, float(two_sided(mean / se, g - 1)), len(x), g)
+    half = t_quantile(level, df) * se
+    return Mean(mean, mean - half, mean + half, float(two_sided(mean / se, df)), n, n_units)
 
 
-def stratified_mean(values: ArrayLike, stratum: Labels, *, level: float = 0.95) -> Mean:
+def stratified_mean(
+    values: ArrayLike, stratum: Labels, seed: Labels | None = None, *, level: float = 0.95
+) -> Mean:
     """Mean of values (n,) over fixed strata: what holds for exactly these prompts or labels.
 
     V = Σ_h n_h s_h² / n² with s_h² the variance within stratum h, t(n - H); p is against 0. n_clusters is n:
-    each value is a sampled unit of its own. Null with the reason where a stratum has one value only.
+    each value is a sampled unit of its own. With seeds that strata share, the seed is the sampled unit: V is
+    clustered by it, with residuals within strata. Null with the reason where a stratum has one value only.
     """
     x = np.asarray(values, np.float64)
     if not len(x):
@@ -114,12 +158,15 @@ def stratified_mean(values: ArrayLike, stratum: Labels, *, level: float = 0.95) 
     if lonely := int((sizes == 1).sum()):
         return Mean(mean, n=n, n_clusters=n, reason=f"{lonely} of {h} strata have one value only")
     within = x - (np.bincount(groups, x) / sizes)[groups]
-    variance = float((np.bincount(groups, within * within) / (sizes - 1) * sizes).sum()) / n**2
-    if variance <= _NO_VARIANCE * max(1.0, mean * mean):
-        return Mean(mean, n=n, n_clusters=n, reason="all values of a stratum are the same: no variance")
-    se = float(np.sqrt(variance))
-    half = t_quantile(level, n - h) * se
-    return Mean(mean, mean - half, mean + half, float(two_sided(mean / se, n - h)), n, n)
+    if seed is None:
+        by_stratum = np.bincount(groups, within * within) / (sizes - 1) * sizes
+        spread = _Spread(n, float(by_stratum.sum()) / n**2, n - h)
+    else:
+        spread = _spread(within / n, seed)
+    if spread.variance <= _NO_VARIANCE * max(1.0, mean * mean):
+        why = spread.reason or "all values of a stratum are the same: no variance"
+        return Mean(mean, n=n, n_clusters=spread.n_units, reason=why)
+    return _interval(mean, spread.variance, spread.df, n, spread.n_units, level)
 
 
 @dataclass(frozen=True)
@@ -135,56 +182,50 @@ class Share:
     reason: str | None = None
 
 
-def clustered_share(y: ArrayLike, cluster: Labels | None = None) -> Share:
-    """Share of y (n,), values from 0 to 1, with Wilson's interval for n_eff, clustered one way; p against ½.
+def clustered_share(y: ArrayLike, units: Labels | Units | None = None) -> Share:
+    """Share of y (n,), values from 0 to 1, clustered as `clustered_mean` is, with Wilson's interval.
 
-    V = 0 takes n_eff = G, the number of sampled units.
+    p is against ½. V = 0 takes n_eff = G, the number of sampled units, or of seeds where these are fewer.
     """
     values = np.asarray(y, np.float64)
     if not len(values):
         return Share(None, reason="no values")
-    groups, g = codes(np.arange(len(values)) if cluster is None else cluster)
     share = float(values.mean())
-    if g < 2:
-        return Share(
-            share,
-            n=len(values),
-            n_clusters=g,
-            reason="only one sampled unit; an interval needs two or more",
-        )
-    variance = float(squares((values - share) / len(values), groups)) * g / (g - 1)
-    if variance > _NO_VARIANCE:
-        n_eff = min(share * (1 - share) / variance, float(len(values)))
-        t = (share - 0.5) / np.sqrt(variance)
+    spread = _spread((values - share) / len(values), units)
+    if spread.reason is not None:
+        return Share(share, n=len(values), n_clusters=spread.n_units, reason=spread.reason)
+    if spread.variance > _NO_VARIANCE:
+        n_eff = min(share * (1 - share) / spread.variance, float(len(values)))
+        t = (share - 0.5) / np.sqrt(spread.variance)
     else:
-        n_eff = float(g)
+        n_eff = spread.df + 1.0
         t = (share - 0.5) / np.sqrt(0.25 / n_eff)
-    low, high = wilson(share, n_eff, t_quantile(0.95, g - 1))
-    return Share(share, low, high, float(two_sided(t, g - 1)), len(values), g)
+    low, high = wilson(share, n_eff, t_quantile(0.95, spread.df))
+    return Share(share, low, high, float(two_sided(t, spread.df)), len(values), spread.n_units)
 
 
 def metric(
-    difference: ArrayLike, cluster: Labels | None = None, *, higher_is_better: bool | None = True
+    difference: ArrayLike, units: Labels | Units | None = None, *, higher_is_better: bool | None = True
 ) -> MetricResult:
     """Analyse the paired differences (n,) treatment - baseline of one metric.
 
-    cluster: (n,) prompt or label of each pair, or None. higher_is_better: None for a metric without
-    direction. Raises ValueError for a difference that is no number.
+    units: (n,) prompt or label of each pair, with seeds that these share; or None. higher_is_better: None
+    for a metric without direction. Wilcoxon's p with shared seeds is the larger one of units and of seeds.
+    Raises ValueError for a difference that is no number.
     """
     d = np.asarray(difference, np.float64)
     if not np.isfinite(d).all():
         raise ValueError(f"a difference is {d[~np.isfinite(d)][0]}; leave out pairs without both scores")
-    mean = clustered_mean(d, cluster)
+    mean = clustered_mean(d, units)
     if not len(d):
         return MetricResult(mean, None, None, None, None, None, reason="no pairs")
-    groups, _ = codes(np.arange(len(d)) if cluster is None else cluster)
-    wilcoxon, why = _wilcoxon(np.bincount(groups, d) / np.bincount(groups))
+    wilcoxon, why = _wilcoxon(d, units)
     if higher_is_better is None:
         return MetricResult(
             mean, None, None, None, None, wilcoxon, reason=why or "the metric has no direction"
         )
     sign = np.sign(d) if higher_is_better else -np.sign(d)
-    won = clustered_share((sign + 1) / 2, groups)
+    won = clustered_share((sign + 1) / 2, units)
     return MetricResult(mean, won.share, won.low, won.high, won.p, wilcoxon, reason=why)
 
 
@@ -196,9 +237,18 @@ def metrics(found: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
     }
 
 
-def _wilcoxon(means: Array) -> tuple[float | None, str | None]:
-    if not means.any():
+def _wilcoxon(d: Array, units: Labels | Units | None) -> tuple[float | None, str | None]:
+    given = _units(units, len(d))
+    labels = [given.unit] if given.seed is None else [given.unit, given.seed]
+    means = [np.bincount(groups, d) / np.bincount(groups) for groups, _ in map(codes, labels)]
+    if not any(of.any() for of in means):
         return None, "wilcoxon_p: all differences are zero"
     from scipy import stats  # takes a second that no page and no command need wait for at its start
 
-    return float(stats.wilcoxon(means, zero_method="pratt").pvalue), None
+    each = [stats.wilcoxon(of, zero_method="pratt").pvalue if of.any() else 1.0 for of in means]
+    return float(max(each)), None
+
+
+def _units(units: Labels | Units | None, n: int) -> Units:
+    """Each of n values is a unit of its own where nothing is said."""
+    return units if isinstance(units, Units) else Units(np.arange(n) if units is None else units)

@@ -2,7 +2,7 @@
 
 An experiment is items × conditions × numbers of steps; its scores are cubes of that shape. Everything is
 said for each model apart, on the items that both sides have, with prompts or labels as sampled units where
-several seeds share one.
+several seeds share one, and with seeds as sampled units too where several prompts or labels share one.
 """
 
 import json
@@ -18,6 +18,7 @@ from studies.statistics.clusters import Array, Codes, codes
 from studies.statistics.decisions import ALPHA, holm
 from studies.statistics.intervals import FEW_CLUSTERS
 from studies.statistics.reasons import reasoned
+from studies.statistics.scores import Units
 
 Cube = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -61,7 +62,7 @@ class Metric:
 class Scored:
     """Items I × conditions C × numbers of steps S; condition 0 is the baseline. NaN is no score.
 
-    model, subject: (I,) codes; a subject is a label or prompt. made, excluded, same: (I, C, S)
+    model, subject, seed: (I,) codes; a subject is a label or prompt. made, excluded, same: (I, C, S)
     whether the treatment's pair is there, is left out, and is one file twice. flags: (I, C, S) bits, in the
     order of flag_names.
     never: by places of model, condition and steps, the flags that no pair there can have, with the reason;
@@ -72,6 +73,7 @@ class Scored:
     models: Sequence[Model]
     model: Codes
     subject: Codes
+    seed: Codes
     conditions: Sequence[Condition]
     steps: Sequence[int]
     made: Mask
@@ -91,7 +93,11 @@ class Scored:
 
 @dataclass(frozen=True)
 class _Part:
-    """One model's items. unit: its sampled unit in words, clusters: its code for each of the items."""
+    """One model's items.
+
+    unit: its sampled unit in words, clusters: its code for each of the items. seeds: their seeds where units
+    share them, else None.
+    """
 
     data: Scored
     place: int
@@ -100,6 +106,15 @@ class _Part:
     unit: str
     clusters: Codes
     n_units: int
+    seeds: Codes | None
+
+    @property
+    def n_seeds(self) -> int | None:
+        return None if self.seeds is None else len(set(self.seeds.tolist()))
+
+    def units(self, there: Mask) -> Units:
+        """Of those of the items that are there."""
+        return Units(self.clusters[there], None if self.seeds is None else self.seeds[there])
 
     def cells(self) -> Iterator[tuple[int, int]]:
         """(treatment, steps) places that have pairs."""
@@ -117,11 +132,11 @@ class _Part:
         there = kept.any(axis=1) if c == 0 else kept[:, c]
         return np.where(there, self.data.images[metric][self.items, c, s], np.nan)
 
-    def difference(self, metric: str, of: tuple[int, int], minus: tuple[int, int]) -> tuple[Array, Codes]:
-        """Of - minus, each a (condition, steps), for the items that have both; and the items' clusters."""
+    def difference(self, metric: str, of: tuple[int, int], minus: tuple[int, int]) -> tuple[Array, Units]:
+        """Of - minus, each a (condition, steps), for the items that have both; and the items' units."""
         d = self.image(metric, *of) - self.image(metric, *minus)
         there = ~np.isnan(d)
-        return d[there], self.clusters[there]
+        return d[there], self.units(there)
 
 
 def analyze(data: Scored) -> dict[str, Any]:
@@ -134,7 +149,14 @@ def analyze(data: Scored) -> dict[str, Any]:
     parts = [_part(data, m) for m in range(len(data.models))]
     return {
         "units": [
-            {"model": p.model.name, "items": len(p.items), "unit": p.unit, "n_units": p.n_units} | _warned(p)
+            {
+                "model": p.model.name,
+                "items": len(p.items),
+                "unit": p.unit,
+                "n_units": p.n_units,
+                "n_seeds": p.n_seeds,
+            }
+            | _warned(p)
             for p in parts
         ],
         "comparisons": [_comparison(p, c, s) for p in parts for c, s in p.cells()],
@@ -149,20 +171,23 @@ def _part(data: Scored, m: int) -> _Part:
     items = np.flatnonzero(data.model == m)
     model = data.models[m]
     subjects, n = codes(data.subject[items])
+    seeds, n_seeds = codes(data.seed[items])
+    # A seed of several labels or prompts: what has it in common is told apart by the label alone.
+    shared = n > 1 and len(set(zip(seeds.tolist(), subjects.tolist(), strict=True))) > n_seeds
+    of_seed = seeds if shared else None
     if 1 < n < len(items):
-        return _Part(data, m, model, items, model.shares, subjects, n)
+        return _Part(data, m, model, items, model.shares, subjects, n, of_seed)
     # One label with many seeds, or one seed of each: every item is its own unit.
     unit = "seed" if n == 1 else model.shares
-    return _Part(data, m, model, items, unit, np.arange(len(items)), len(items))
+    return _Part(data, m, model, items, unit, np.arange(len(items)), len(items), of_seed)
 
 
 def _warned(part: _Part) -> dict[str, str]:
-    if part.n_units >= FEW_CLUSTERS:
+    counts = [(part.n_units, part.unit), *([(part.n_seeds, "seed")] if part.n_seeds else [])]
+    few = " and ".join(f"{n} sampled unit{'s' * (n != 1)} ({unit})" for n, unit in counts if n < FEW_CLUSTERS)
+    if not few:
         return {}
-    return {
-        "warning": f"only {part.n_units} sampled units ({part.unit}); intervals that speak of units like "
-        "these rest on very few"
-    }
+    return {"warning": f"only {few}; intervals that speak of units like these rest on very few"}
 
 
 def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
@@ -172,11 +197,11 @@ def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
     for name, metric in data.metrics.items():
         if name not in data.images:
             continue
-        d, clusters = part.difference(name, (c, s), (0, s))
+        d, units = part.difference(name, (c, s), (0, s))
         if not len(d):
             continue
         direction = None if metric.better == "none" else metric.better == "higher"
-        results[name] = scores.metric(d, clusters, higher_is_better=direction)
+        results[name] = scores.metric(d, units, higher_is_better=direction)
         base, treated = part.image(name, 0, s), part.image(name, c, s)
         both = ~np.isnan(base) & ~np.isnan(treated)
         sd = float(base[both].std(ddof=1)) if both.sum() > 1 else 0.0
@@ -185,7 +210,7 @@ def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
             "baseline": float(base[both].mean()),
             "treatment": float(treated[both].mean()),
             "baseline_sd": sd or None,
-            "these_units": _these_units(part, d, clusters),
+            "these_units": _these_units(part, d, units),
             "n_without": int(kept.sum() - both.sum()),
         }
     adjusted = scores.metrics(results)
@@ -206,11 +231,11 @@ def _comparison(part: _Part, c: int, s: int) -> dict[str, Any]:
     }
 
 
-def _these_units(part: _Part, d: Array, clusters: Codes) -> dict[str, Any] | None:
+def _these_units(part: _Part, d: Array, units: Units) -> dict[str, Any] | None:
     """The interval that takes these prompts or labels as given; None where each item is its own unit."""
     if part.n_units == len(part.items):
         return None
-    return scores.stratified_mean(d, clusters).plain("items")
+    return scores.stratified_mean(d, units.unit, units.seed).plain("items")
 
 
 def _of_pairs(part: _Part, c: int, s: int) -> Iterator[tuple[str, scores.Mean]]:
@@ -219,18 +244,18 @@ def _of_pairs(part: _Part, c: int, s: int) -> Iterator[tuple[str, scores.Mean]]:
         values = np.where(kept, cube[part.items, c, s], np.nan)
         there = ~np.isnan(values)
         if there.any():
-            mean = scores.clustered_mean(values[there], part.clusters[there])
+            mean = scores.clustered_mean(values[there], part.units(there))
             yield name, mean.within(*SIMILARITY) if name == DRIFT else mean
 
 
 def _flags(part: _Part, c: int, s: int) -> dict[str, Any]:
     """How many pairs have each flag, and any; no share where none can have it."""
     kept = part.data.kept[part.items, c, s]
-    bits, clusters = part.data.flags[part.items, c, s][kept], part.clusters[kept]
+    bits, units = part.data.flags[part.items, c, s][kept], part.units(kept)
     kinds = {name: (bits >> i) & 1 == 1 for i, name in enumerate(part.data.flag_names)}
     never = _never(part, c, s)
-    return {"any": _flagged(bits > 0, clusters, never.get("any"))} | {
-        name: _flagged(raised, clusters, never.get(name)) for name, raised in kinds.items()
+    return {"any": _flagged(bits > 0, units, never.get("any"))} | {
+        name: _flagged(raised, units, never.get(name)) for name, raised in kinds.items()
     }
 
 
@@ -238,10 +263,10 @@ def _never(part: _Part, c: int, s: int) -> Mapping[str, str]:
     return part.data.never.get((part.place, c, s), {})
 
 
-def _flagged(raised: Mask, clusters: Codes, never: str | None) -> dict[str, Any]:
+def _flagged(raised: Mask, units: Units, never: str | None) -> dict[str, Any]:
     if never and not raised.any():
         return reasoned({"n": 0, "share": None, "low": None, "high": None}, never)
-    found = scores.clustered_share(raised.astype(np.float64), clusters)
+    found = scores.clustered_share(raised.astype(np.float64), units)
     plain = {"n": int(raised.sum()), "share": found.share, "low": found.low, "high": found.high}
     return reasoned(plain, found.reason)
 
@@ -256,9 +281,8 @@ def _levels(part: _Part, s: int) -> dict[str, Any]:
             values = part.image(name, c, s)
             there = ~np.isnan(values)
             if there.any():
-                of_each[condition.name] = scores.clustered_mean(values[there], part.clusters[there]).plain(
-                    "items"
-                )
+                mean = scores.clustered_mean(values[there], part.units(there))
+                of_each[condition.name] = mean.plain("items")
         if len(of_each) > 1:
             found[name] = of_each
     return {
@@ -308,10 +332,10 @@ def _at_cost(part: _Part, cost: int, cells: Sequence[tuple[int, int]]) -> dict[s
         for name, metric in data.metrics.items():
             if reference is None or name not in data.images:
                 continue
-            d, clusters = part.difference(name, (c, s), reference)
+            d, units = part.difference(name, (c, s), reference)
             if len(d):
                 direction = None if metric.better == "none" else metric.better == "higher"
-                results[name] = scores.metric(d, clusters, higher_is_better=direction)
+                results[name] = scores.metric(d, units, higher_is_better=direction)
         shown.append(
             {"condition": data.conditions[c].name, "steps": data.steps[s]}
             | {
@@ -400,9 +424,9 @@ def _swept(part: _Part, metric: Metric, parameter: str, family: Sequence[int], s
     data = part.data
     means = {}
     for c in family:
-        d, clusters = part.difference(metric.name, (c, s), (0, s))
+        d, units = part.difference(metric.name, (c, s), (0, s))
         if len(d):
-            means[c] = scores.clustered_mean(d, clusters)
+            means[c] = scores.clustered_mean(d, units)
     adjusted = dict(zip(means, holm([mean.p for mean in means.values()]), strict=True))
     gains = [
         c
@@ -490,7 +514,7 @@ def _yardstick(part: _Part, s: int) -> dict[str, Any]:
         part.image(YARDSTICK, 0, s) if YARDSTICK in part.data.images else np.full(len(part.items), np.nan)
     )
     there = ~np.isnan(values)
-    found = scores.clustered_mean(values[there], part.clusters[there]).within(*SIMILARITY).plain("items")
+    found = scores.clustered_mean(values[there], part.units(there)).within(*SIMILARITY).plain("items")
     if not there.any():
         found["reason"] = "no two seeds of one label or prompt were scored by seed_similarity"
     return {"steps": part.data.steps[s]} | found

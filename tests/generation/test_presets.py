@@ -85,6 +85,13 @@ def test_of_many_classes_those_drawn_lie_evenly():
     assert [draw.subject.label for draw in found] == list(range(0, 1000, 10))
 
 
+def test_every_item_has_a_seed_of_its_own():
+    draws = presets.draws(model("labels", 5), 12)
+
+    assert [draw.seed for draw in draws] == list(range(12))
+    assert [draw.subject.label for draw in draws] == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+
+
 def test_an_unconditional_model_draws_seeds():
     assert [draw.seed for draw in presets.draws(model("nothing"), 4)] == [0, 1, 2, 3]
 

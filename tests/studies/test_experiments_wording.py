@@ -197,3 +197,25 @@ def test_a_share_near_an_end_keeps_its_interval():
 )
 def test_words_are_listed(words, joined):
     assert wording.listed(words) == joined
+
+
+UNIT = {"model": "Flowers", "items": 10, "unit": "class", "n_units": 5, "n_seeds": None}
+
+
+def test_seeds_that_labels_share_are_said_to_count():
+    own, shared = wording.units(UNIT), wording.units(UNIT | {"n_seeds": 2})
+
+    assert "share" not in own
+    assert "Classes share seeds (2 seeds in all), and so their noise" in shared
+    assert wording.clustered(UNIT | {"n_seeds": 2}) == "clustered by class (5 classes) and by seed (2 seeds)"
+    assert wording.clustered(UNIT) == "clustered by class (5 classes)"
+
+
+def test_one_seed_of_each_class_is_no_unit_of_its_own_where_it_is_the_same_seed():
+    of_each = UNIT | {"items": 5}
+
+    assert wording.units(of_each).endswith("one seed of each class; each is a sampled unit of its own.")
+    assert "of its own" not in wording.units(of_each | {"n_seeds": 1})
+    assert wording.units(of_each | {"warning": "only 5 sampled units (class)"}).endswith(
+        "Note: only 5 sampled units (class)."
+    )

@@ -3,7 +3,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from studies.statistics.scores import clustered_mean, metric, metrics
+from studies.statistics.scores import Units, clustered_mean, clustered_share, metric, metrics, stratified_mean
 
 
 def paired(seed, mean=0.3, prompts=30, seeds=4, sd_prompt=1.0):
@@ -86,3 +86,56 @@ def test_an_interval_can_end_where_values_end():
     assert (wide.within(-1, 1).low, wide.within(-1, 1).high) == (wide.low, 1)
     assert wide.within(-10, 10) == wide
     assert clustered_mean([0.8]).within(0, 1).high is None
+
+
+def crossed(rng, seeds=12, labels=15, sd_seed=1.0, sd_label=0.5):
+    """Values without a mean: every seed with every label, each of which has an effect of its own."""
+    seed, label = np.divmod(np.arange(seeds * labels), labels)
+    effects = rng.normal(0, sd_seed, seeds)[seed] + rng.normal(0, sd_label, labels)[label]
+    return effects + rng.normal(0, 1, seed.size), label, seed
+
+
+def test_shared_seeds_are_clustered_both_ways_as_statsmodels_does():
+    d, label, seed = crossed(np.random.default_rng(3), sd_label=1.5)
+    found = clustered_mean(d + 0.2, Units(label, seed))
+    ols = sm.OLS(d + 0.2, np.ones(len(d)))
+    one = {name: ols.fit(cov_type="cluster", cov_kwds={"groups": g, "use_correction": False}).bse[0] ** 2
+           for name, g in (("label", label), ("seed", seed), ("both", label * 100 + seed))}  # fmt: skip
+
+    variance = one["label"] * 15 / 14 + one["seed"] * 12 / 11 - one["both"]
+
+    assert (found.high - found.mean) / stats.t.ppf(0.975, 11) == pytest.approx(variance**0.5, rel=1e-9)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.mean) / variance**0.5, 11), rel=1e-9)
+
+
+def test_intervals_with_shared_seeds_hold_what_they_promise():
+    """Of 400 studies without a difference about 5 in 100 miss zero; clustered by label alone most do."""
+    rng = np.random.default_rng(11)
+    inside = {"both": 0, "label": 0, "these": 0}
+    for _ in range(400):
+        d, label, seed = crossed(rng, sd_label=0.2)
+        for name, mean in (
+            ("both", clustered_mean(d, Units(label, seed))),
+            ("label", clustered_mean(d, label)),
+            ("these", stratified_mean(d, label, seed)),
+        ):
+            inside[name] += mean.low <= 0 <= mean.high
+
+    assert 0.93 <= inside["both"] / 400 <= 0.99
+    assert 0.90 <= inside["these"] / 400 <= 0.98
+    assert inside["label"] / 400 < 0.6
+
+
+def test_the_wilcoxon_p_with_shared_seeds_is_the_larger_one():
+    d, label, seed = crossed(np.random.default_rng(5), sd_label=0.0)
+    p = {name: metric(d + 1, units).wilcoxon_p
+         for name, units in (("label", label), ("seed", seed), ("both", Units(label, seed)))}  # fmt: skip
+
+    assert p["both"] == max(p["label"], p["seed"]) != min(p["label"], p["seed"])
+
+
+def test_a_share_of_pairs_of_one_seed_has_no_interval():
+    found = clustered_share(np.array([1.0, 0.0, 1.0]), Units(np.arange(3), np.zeros(3, int)))
+
+    assert (found.share, found.low, found.high) == (2 / 3, None, None)
+    assert "only one seed" in found.reason

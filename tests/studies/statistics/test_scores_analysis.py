@@ -24,6 +24,7 @@ def scored(images, pairs=None, *, items=40, subjects=8, treatments=None, steps=(
             "models": [Model("flowers", "class")],
             "model": np.zeros(items, np.int64),
             "subject": np.arange(items) % subjects,
+            "seed": np.arange(items),
             "conditions": conditions,
             "steps": steps,
             "made": made,
@@ -99,9 +100,41 @@ def test_holm_goes_over_the_metrics_of_a_comparison():
 def test_the_sampled_unit_is_what_several_seeds_share(subjects, unit, units):
     found = analyze(scored({"niqe": noise((40, 2, 1))}, subjects=subjects))
 
-    assert found["units"] == [{"model": "flowers", "items": 40, "unit": unit, "n_units": units}]
+    assert found["units"] == [
+        {"model": "flowers", "items": 40, "unit": unit, "n_units": units, "n_seeds": None}
+    ]
     difference = found["comparisons"][0]["metrics"]["niqe"]["difference"]
     assert difference["n_clusters"] == units
+
+
+def test_seeds_that_several_labels_share_are_sampled_units_too():
+    """Eight seeds of five labels: what a seed's noise does is seen in all five."""
+    seed, label = np.divmod(np.arange(40), 5)
+    cube = np.zeros((40, 2, 1))
+    cube[:, 1, 0] = 1 + noise(8)[seed] + 0.01 * noise(40, 2)
+    own, shared = (
+        analyze(scored({"niqe": cube}, subject=label, seed=seeds)) for seeds in (np.arange(40), seed)
+    )
+
+    assert [found["units"][0]["n_seeds"] for found in (own, shared)] == [None, 8]
+    of_own, of_shared = (found["comparisons"][0]["metrics"]["niqe"] for found in (own, shared))
+    by_seed = clustered_mean(cube[:, 1, 0], seed)
+    for mean in (of_shared["difference"], of_shared["these_units"]):
+        assert mean["high"] - mean["low"] > 0.9 * (by_seed.high - by_seed.low)
+    assert of_own["difference"]["high"] - of_own["difference"]["low"] < 0.1 * (by_seed.high - by_seed.low)
+    assert of_shared["wilcoxon_p"] >= 2 / 2**8
+
+
+def test_one_seed_of_every_label_has_no_interval():
+    """One draw of noise, however many labels: nothing says what another one would have done."""
+    cube = 1 + noise((5, 2, 1))
+    found = analyze(scored({"niqe": cube}, items=5, subjects=5, seed=np.zeros(5, int)))
+
+    assert found["units"][0]["n_seeds"] == 1
+    assert "only 5 sampled units (class) and 1 sampled unit (seed)" in found["units"][0]["warning"]
+    difference = found["comparisons"][0]["metrics"]["niqe"]["difference"]
+    assert (difference["low"], difference["high"], difference["p"]) == (None, None, None)
+    assert "only one seed, whose noise all values share" in difference["reason"]
 
 
 def test_few_units_are_warned_of_and_exactly_these_have_an_interval_too():
