@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 STOPPED = 128 + 2  # what a shell says of a process that SIGINT ended
+ENVIRONMENT = Path(__file__).resolve().parent / ".venv"  # where `make install` installs
 
 
 def main() -> None:
@@ -26,6 +27,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         sys.exit(STOPPED)
+    except ModuleNotFoundError as error:
+        if error.name != "django":
+            raise
+        run_where_it_is_installed()
     except OSError as error:
         full = error.errno == errno.ENOSPC
         if not full and not (error.errno == errno.EPIPE and reader_has_left()):
@@ -34,6 +39,14 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if full:
             sys.exit(f"{error.filename or 'The standard output'}: {error.strerror}.")
+
+
+def run_where_it_is_installed() -> None:
+    """Become the same command in the project's environment: any `python` can be typed."""
+    python = ENVIRONMENT / "bin" / "python"
+    if Path(sys.prefix).resolve() == ENVIRONMENT.resolve() or not python.exists():
+        sys.exit("Django is not installed for this Python: run `make install` here first.")
+    os.execv(python, [str(python), *sys.argv])
 
 
 def reader_has_left() -> bool:

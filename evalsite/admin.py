@@ -281,6 +281,7 @@ def _found(row: Tuning) -> dict[str, Any]:
                 "table": tune_report.judged(one),
                 "best": setting(best["condition"]),
                 "control": control["words"],
+                "nearer": tune_report.nearer_than_chosen(one),
                 "made": list(planning.made_alike(tunings.recommended(row, one, 1))),
             }
         )

@@ -210,7 +210,7 @@ def _tunings_failed() -> list[Line]:
 def _tunings_done() -> list[Line]:
     done = Tuning.objects.filter(state=Tuning.State.DONE).order_by("-ended_at")
     return [
-        Line(row.name, row.get_absolute_url(), "the best settings are found", step="Findings",
+        Line(row.name, row.get_absolute_url(), "its findings are there", step="Findings",
              step_address=row.get_absolute_url())
         for row in _some(done)
     ]  # fmt: skip

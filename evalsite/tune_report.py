@@ -33,11 +33,11 @@ VERDICTS = {
     "undecided": "can't be told from the chosen SE2P with so few images",
 }
 BESIDE_PAPER = {
-    "better": "On the judges' seeds SE2P with the paper's ρ = 1.35 is nearer to the reference than with this "
-    "choice: so few pilots have chosen badly, and all that follows is said of SE2P as they chose it",
-    "worse": "On the judges' seeds that is nearer to the reference than with the paper's ρ = 1.35",
-    "equivalent": "On the judges' seeds SE2P with the paper's ρ = 1.35 is as near to the reference",
-    "undecided": "The judges' images can't tell that from SE2P with the paper's ρ = 1.35",
+    "better": "On the judges' seeds {} is nearer to the reference than with this choice: {}, and all that "
+    "follows is said of SE2P as they chose it",
+    "worse": "On the judges' seeds that is nearer to the reference than {}",
+    "equivalent": "On the judges' seeds {} is as near to the reference",
+    "undecided": "The judges' images can't tell that from {}",
 }
 DOUBLED = {"baseline-2n": "baseline", "scaled-2n": "scaled"}  # the same sampler at another number of steps
 DISTANCE = "MMD² × 1000"
@@ -76,7 +76,7 @@ def words(found: Found) -> Iterator[str]:
         said += ", which lies at a bound of what was searched" if _at_bound(one, best) else ""
         said += ". " + _how_surely(one, found["asked"]["pilot"])
         if "paper" in arms:
-            said += f"{BESIDE_PAPER[arms['paper']['verdict']]}. "
+            said += _beside_paper(one, arms["paper"])
         cost = arms["se2p"]["evaluations"]
         rivals = [a for a in one["judged"][1:] if a["evaluations"] <= cost and a["name"] != "paper"]
         of = {v: [arm["words"] for arm in rivals if arm["verdict"] == v] for v in VERDICTS}
@@ -90,8 +90,21 @@ def words(found: Found) -> Iterator[str]:
         if of["equivalent"]:
             said += f"As near: {listed(of['equivalent'])}. "
         if of["undecided"]:
-            said += f"So many images can't tell from SE2P: {listed(of['undecided'])}. "
+            said += f"These images can't tell from SE2P: {listed(of['undecided'])}. "
         yield said.strip()
+
+
+def _beside_paper(one: Found, paper: Found) -> str:
+    """How the pilots' choice does beside the paper's setting, whose offset they may not have been given."""
+    own = paper["condition"]["offset"]
+    tried = any(p["parameter"] == "rho" and p["condition"]["offset"] == own for p in one["pilots"])
+    why = "so few pilots have chosen badly" if tried else f"its δ = {own} was not among the offsets to try"
+    return f"{BESIDE_PAPER[paper['verdict']].format(paper['words'], why)}. "
+
+
+def nearer_than_chosen(one: Found) -> str:
+    """The paper's setting in words where the judges find it nearer than the pilots' choice; else nothing."""
+    return next((a["words"] for a in one["judged"] if a["name"] == "paper" and a["verdict"] == "better"), "")
 
 
 def _how_surely(one: Found, images: int) -> str:
@@ -180,11 +193,14 @@ def judged(one: Found) -> Table:
         "arm", "beside SE2P", "minus SE2P's", DISTANCE, "evaluations", "sequential", "seconds",
         "similarity", "brightness",
     )  # fmt: skip
+    plain = next(arm["distance"] for arm in one["judged"] if arm["name"] == "baseline")
     note = (
-        "Distance: unbiased MMD² of CLIP features to the reference, smaller is better; minus SE2P's with "
-        "95 % jackknife intervals over the same seeds, by which the verdict is. Seconds: of an image; where "
-        "several arms are drawn in one batch, its share of the batch's by evaluations. Similarity: to the "
-        "plain baseline's image of the same seed. Brightness: minus the reference's. Arms whose best "
+        "Distance: unbiased MMD² of CLIP features to the reference, smaller is better, and below 0 by chance "
+        "where there is next to none; minus SE2P's with 95 % jackknife intervals over the same seeds, by "
+        f"which the verdict is; equivalent is less than {number(250 * max(plain, 0.0))} either way. "
+        "Seconds: of an image; where several arms are drawn in one batch, its share of the batch's by "
+        "evaluations. Similarity: to the plain baseline's image of the same seed. Brightness: minus the "
+        "reference's. Arms whose best "
         "setting is another's are shown once."
     )
     return Table(
@@ -281,8 +297,9 @@ def _settings(one: Found) -> Iterator[Table]:
             rows.append((pilot["name"], _named(pilot, value), number(1000 * distances[value]), minus))
     note = (
         "Minus the chosen one's: with 95 % jackknife intervals over the pilots' seeds. Of SE2P one setting "
-        "is chosen, of the scaled baselines one each. Of many settings the one with the least distance is "
-        "lucky too, so others stand a little nearer to it than this says."
+        "is chosen, of the scaled baselines one each; with ρ = 0 own and shared noise are one. Of many "
+        "settings the one with the least distance is lucky too, so others stand a little nearer to it than "
+        "this says."
     )
     head = ("arm", "setting", DISTANCE, "minus the chosen one's")
     yield Table(f"What the pilots tried at N = {one['steps']}", head, rows, note, words=2)

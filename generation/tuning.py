@@ -89,10 +89,12 @@ def arms(
     """
     best = se2p.condition
     plain = Condition(sampler=Sampler.DDPM, steps=steps)
+    paper = Condition(sampler=Sampler.SE2P, steps=steps)
+    differs = best.offset != paper.offset
     own = {name: getattr(best, name) for name in ("gamma", "rho", "offset", "predictor_noise", "processors")}
     found = [
-        Arm("se2p", "SE2P with the pilots' best ρ", best, se2p),
-        Arm("paper", "SE2P with the paper's ρ = 1.35", Condition(sampler=Sampler.SE2P, steps=steps)),
+        Arm("se2p", f"SE2P with the pilots' best {'ρ and δ' if differs else 'ρ'}", best, se2p),
+        Arm("paper", f"SE2P with the paper's ρ = 1.35{' and δ = 1' if differs else ''}", paper),
         Arm("baseline", "the plain baseline", plain),
         Arm("scaled", "the baseline with its noise scaled by the best η", scaled.condition, scaled),
         Arm("se2p-noise", "SE2P's noise without the second processor", _noise_of(plain, own)),

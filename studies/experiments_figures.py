@@ -240,9 +240,9 @@ def _costs(found: Found) -> Iterator[Planned]:
                 series.setdefault(name, []).append((cost, _point(mean)))
             caption = (
                 f"Mean {metric}{_span(found, metric)} of each condition over the model's evaluations for an "
-                f"image, with 95\u2009% intervals, {_clustered(found, own)}: conditions above one another "
-                f"cost the same. The intervals are those of each mean; pairs tell more. {_rests(own)}"
-                f"{_cut(series)}"
+                f"image, with 95\u2009% intervals, {_clustered(found, own)}. Conditions of one cost stand "
+                "beside one another, a little apart. The intervals are those of each mean; pairs tell more. "
+                f"{_rests(own)}{_cut(series)}"
             )
             rows: list[tuple[Cell, ...]] = [
                 (unit["model"], name, steps, cost, mean["mean"], mean["low"], mean["high"], mean["n_items"])

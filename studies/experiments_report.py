@@ -79,7 +79,7 @@ def _compared(found: Found) -> Section:
         # Why, the experiment's page says; the reasons name folders of the machine.
         paragraphs.append(
             f"Not computed, at least for some of the images: {listed(without)}. Most often "
-            "weights are missing: `python manage.py weights list`."
+            "weights are missing, of which the command `weights list` tells."
         )
     rows = [
         (c["name"], _recipe(c["recipe"]), _each(found["steps"], c["evaluations"]))
@@ -428,7 +428,7 @@ def _reading(found: Found) -> Section:
             name,
             wording.meaning(metric["words"], wording.base(found)),
             {"none": "no direction"}.get(metric["better"], f"{metric['better']} is better"),
-            metric["span"],
+            _range(metric["span"]),
             metric.get("version", "–"),
             _short(metric.get("weights", "")),
             thin(metric.get("n_scores", 0)),
@@ -457,6 +457,22 @@ def _reading(found: Found) -> Section:
     )
 
 
+def _range(span: str) -> str:
+    """The values that a metric takes, such as `~0, ~100` of its authors, in words."""
+    low, _, high = span.partition(", ")
+    if not high:
+        return span
+    if low == "~":
+        return f"up to {_end(high)}"
+    if high == "~":
+        return f"{_end(low)} and up"
+    return f"{'about ' if '~' in span else ''}{_end(low)} to {_end(high)}"
+
+
+def _end(of_range: str) -> str:
+    return f"{float(of_range.removeprefix('~')):g}"
+
+
 def _short(weights: str) -> str:
     """Hashes by their first digits; a name as it is."""
     parts = weights.split("+") if weights else []
@@ -481,7 +497,8 @@ def _settings(found: Found) -> Section:
     report = f"python manage.py report {shlex.quote(about['name'])}"
     if made["command"]:
         words = (
-            "These commands plan the experiment anew and, once the workers have made it, write this report."
+            "These commands plan the experiment anew and, once the workers have made it, write this report; "
+            "on a site that has it already, give another name."
         )
         commands = [f"{made['command']} --name {shlex.quote(about['name'])}", report]
     else:

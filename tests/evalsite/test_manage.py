@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,34 @@ def test_ctrl_c_while_it_starts_is_said_in_a_line():
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "Stopped.\n")
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A copy of manage.py that runs with a Python without Django."""
+    shutil.copy(ROOT / "manage.py", tmp_path)
+
+    def run():
+        bare = [sys.executable, "-I", "-S", "manage.py", *TALKS]
+        return subprocess.run(bare, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_any_python_runs_it_where_it_is_installed(elsewhere, tmp_path):
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+
+    assert elsewhere().stdout == "manage.py weights list\n"
+
+
+def test_where_nothing_is_installed_it_says_what_to_do(elsewhere):
+    done = elsewhere()
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Django is not installed for this Python: run `make install` here first.\n"
 
 
 def test_other_broken_pipes_are_told_whole(tmp_path):

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from evalsite import asked, tune, tune_report
 from evalsite.drawing import Gallery
 from evalsite.management.commands import tune as tune_command
+from generation import searching, tuning
 from generation.conditions import Condition, Sampler
 from generation.engine import driver, folder, png
 from generation.engine.families import Item, load
@@ -536,13 +538,53 @@ def test_where_the_baseline_is_at_the_reference_the_report_says_that_no_margin_i
     ("verdict", "says"),
     [
         ("better", "the paper's ρ = 1.35 is nearer to the reference than with this choice: so few pilots"),
-        ("worse", "that is nearer to the reference than with the paper's ρ = 1.35."),
+        ("worse", "that is nearer to the reference than SE2P with the paper's ρ = 1.35."),
         ("equivalent", "the paper's ρ = 1.35 is as near"),
         ("undecided", "can't tell that from SE2P with the paper's ρ = 1.35."),
     ],
 )
 def test_the_words_say_how_the_choice_does_beside_the_papers(run, verdict, says):
     assert says in judged_as(run[0], "paper", verdict)
+
+
+def test_pilots_that_were_not_given_the_papers_offset_are_not_to_blame(run):
+    found = json.loads(json.dumps(run[0]))
+    for pilot in found["steps"][0]["pilots"]:
+        pilot["condition"]["offset"] = 50
+    next(arm for arm in found["steps"][0]["judged"] if arm["name"] == "paper")["verdict"] = "better"
+
+    said = next(tune_report.words(found))
+
+    assert "its δ = 1 was not among the offsets to try" in said
+    assert "chosen badly" not in said
+
+
+@pytest.mark.parametrize(
+    ("offset", "says"), [(1, ["ρ", "ρ = 1.35"]), (50, ["ρ and δ", "ρ = 1.35 and δ = 1"])]
+)
+def test_arms_say_where_the_pilots_chose_another_offset_than_the_papers(offset, says):
+    found = searching.Found(1.0, 0.0, False, ((1.0, 0.0),))
+    best = Condition(sampler=Sampler.SE2P, steps=20, offset=offset, rho=1.0)
+    pilots = [
+        tuning.Pilot("", start, name, found)
+        for start, name in ((best, "rho"), (PLAIN, "noise_scale"), (replace(PLAIN, steps=4), "noise_scale"))
+    ]
+
+    se2p, paper, *_ = tuning.arms(20, *pilots)
+
+    assert se2p.words == f"SE2P with the pilots' best {says[0]}"
+    assert paper.words == f"SE2P with the paper's {says[1]}"
+
+
+def test_where_the_papers_setting_is_nearer_the_page_can_say_so(run):
+    one = json.loads(json.dumps(run[0]["steps"][0]))
+    paper = next(arm for arm in one["judged"] if arm["name"] == "paper")
+
+    said = {}
+    for paper["verdict"] in ("better", "undecided"):
+        said[paper["verdict"]] = tune_report.nearer_than_chosen(one)
+
+    assert said == {"better": "SE2P with the paper's ρ = 1.35", "undecided": ""}
 
 
 def test_how_surely_the_pilots_chose_is_the_paired_difference_of_their_images(run, flowers):

@@ -213,6 +213,15 @@ def test_by_default_it_scores_the_default_metrics(folder, generated):
     assert "drift" in {row[2] for row in rows(generated)[1:]}
 
 
+def test_default_metrics_without_weights_are_named(folder, generated, settings, tmp_path):
+    settings.WEIGHTS = tmp_path
+
+    note = "Note: without musiq, clipiqa, nima, whose weights are missing: the command `weights list`\n"
+    assert note in score(folder)
+    assert note in score(generated)
+    assert "whose weights" not in score(folder, "--metrics", "brightness")
+
+
 def test_more_pictures_than_one_block_are_all_scored_alike(folder, monkeypatch):
     score(folder)
     whole = rows(folder)

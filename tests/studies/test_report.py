@@ -320,3 +320,19 @@ def test_the_numbers_of_figures_name_the_first_condition():
 
     head = experiments_figures.planned(found)[0].figure.head
     assert head[2:6] == ("condition", "metric", "se2p", "condition mean")
+
+
+@pytest.mark.parametrize(
+    ("span", "says"),
+    [
+        ("0, 1", "0 to 1"),
+        ("0, .5", "0 to 0.5"),
+        ("~0, ~100", "about 0 to 100"),
+        ("~-1, ~0.1", "about -1 to 0.1"),
+        ("0, ~", "0 and up"),
+        ("~, 2", "up to 2"),
+        ("", ""),
+    ],
+)
+def test_ranges_of_metrics_are_said_in_words(span, says):
+    assert experiments_report._range(span) == says

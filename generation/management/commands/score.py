@@ -84,7 +84,8 @@ class Command(BaseCommand):
         reference = options["reference"]
         references = scored.references(items, Path(reference)) if reference else {}
         weights = Weights(settings.WEIGHTS, dict(options["weights"]), options["clip"] or settings.CLIP)
-        metrics = _metrics(options["metrics"], scored.kinds(items, reference=bool(references)), weights)
+        kinds = scored.kinds(items, reference=bool(references))
+        metrics = _metrics(options["metrics"], kinds, weights)
         scored.check(items, references)
         from generation.scoring import rows  # with torch: what is wrong without it is said before
 
@@ -106,6 +107,10 @@ class Command(BaseCommand):
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
+        if options["metrics"] is None and not references and (lacking := _lacking(kinds, metrics)):
+            self.stderr.write(
+                f"Note: without {', '.join(lacking)}, whose weights are missing: the command `weights list`"
+            )
         for metric, without in failures.count.items():
             self.stderr.write(f"Note: {without} without {metric}: {failures.reason[metric]}")
         return f"{count} scores of {len(items)} items in {folder / SCORES}."
@@ -158,6 +163,12 @@ def _by_default(kinds: set[names.Kind], weights: Weights) -> list[str]:
                 weights.check(name)
                 found.append(name)
     return found
+
+
+def _lacking(kinds: set[names.Kind], metrics: Mapping[names.Kind, Sequence[str]]) -> list[str]:
+    """The default metrics of these items that are not computed."""
+    kind_of = {name: names.METRICS[name].kind for name in names.DEFAULT}
+    return [name for name, kind in kind_of.items() if kind in kinds and name not in metrics[kind]]
 
 
 def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict[names.Kind, list[str]]:
