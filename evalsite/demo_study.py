@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.db import OperationalError, connection
 
-from generation import catalogue, planning, progress, tasks
+from generation import catalogue, planning, presets, progress, tasks
 from generation.bars import bars
 from generation.conditions import Recipe, Sampler
 from generation.models import Experiment
@@ -14,7 +14,7 @@ from studies import protocol
 from studies.models import Study
 
 NAME = "Demo: SE2P against the baseline"
-SEEDS = range(5)
+PAIRS = 25
 STEPS = 20
 SLUG = "demo"
 PEOPLE = 200
@@ -45,7 +45,7 @@ def prepare(meanwhile: Callable[[], None]) -> Study:
 
 
 def experiment() -> Experiment:
-    """25 pairs of the bundled flower model, five of each flower."""
+    """Pairs of the bundled flower model, as many of each flower."""
     found = Experiment.objects.filter(name=NAME).first()
     if found is not None and found.state == Experiment.State.DELETING:
         raise Failed(f"“{NAME}” is being deleted: start the demo again in a minute.")
@@ -54,9 +54,7 @@ def experiment() -> Experiment:
     model = catalogue.starter()
     plan = planning.Plan(
         name=NAME,
-        parts=[
-            planning.crossed(model, [planning.Subject(label=int(number)) for number in model.labels], SEEDS)
-        ],
+        parts=[planning.Part(model, presets.draws(model, PAIRS))],
         steps=[STEPS],
         recipes=[planning.BASELINE, Recipe(sampler=Sampler.SE2P)],
         metrics=METRICS,
