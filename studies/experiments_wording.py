@@ -81,9 +81,12 @@ def comparison(found: Found, *, model: str = "") -> list[str]:
     if found["n_same"] == found["n_pairs"]:  # and no test can say more
         return same_pictures([found])
     said, same = [], []
+    untested: dict[str, list[str]] = {}  # by the reason
     for name, metric in found["metrics"].items():
         mean = metric["difference"]
-        if differs(metric):
+        if metric["holm_p"] is None and "reason" in mean:
+            untested.setdefault(mean["reason"], []).append(name)
+        elif differs(metric):
             said.append(
                 f"{subject(found['treatment'])}'s pictures have {way(metric, mean['mean'])} {name} than "
                 f"{whom}'s at {where}: "
@@ -96,6 +99,10 @@ def comparison(found: Found, *, model: str = "") -> list[str]:
             f"No difference between {who} and {whom} is shown at {where} in {listed(same)}; that is no proof "
             "of none."
         )
+    said += [
+        f"Nothing can be told of {who} and {whom} at {where} in {listed(names)}: {why}."
+        for why, names in untested.items()
+    ]
     return said + same_pictures([found])
 
 

@@ -14,6 +14,7 @@ from generation import presets, tasks
 from generation.models import Condition, Experiment, Pair, Score
 from studies import experiments, experiments_figures, experiments_report, report
 from studies.figures import Figure
+from studies.wording import many
 from tests.studies.factories import experiment
 from tests.studies.test_experiments import scored
 
@@ -336,3 +337,21 @@ def test_the_numbers_of_figures_name_the_first_condition():
 )
 def test_ranges_of_metrics_are_said_in_words(span, says):
     assert experiments_report._range(span) == says
+
+
+@pytest.mark.parametrize(("labels", "seeds"), [(3, 4), (12, 1)])
+def test_seeds_that_classes_share_are_reported(tmp_path, labels, seeds):
+    made = scored(pairs=12, labels=labels, steps=(10, 20), treatments=("se2p", "naive"))
+    for item in made.items.order_by("position"):
+        made.items.filter(pk=item.pk).update(seed=item.position // labels)
+
+    page = words(written(made, tmp_path))
+    means = [
+        compared["metrics"]["sharpness"]["difference"]
+        for compared in experiments.compute(made)["analysis"]["comparisons"]
+    ]
+
+    assert f"Classes share seeds ({many(seeds, 'seed')} in all), and so their noise" in page
+    assert f"clustered by class ({labels} classes) and by seed ({many(seeds, 'seed')})" in page
+    assert all((mean["low"] is None) == (seeds == 1) for mean in means)
+    assert ("only one seed, whose noise all values share" in page) == (seeds == 1)
