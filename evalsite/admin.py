@@ -278,7 +278,7 @@ def _found(row: Tuning) -> dict[str, Any]:
         each.append(
             {
                 "steps": one["steps"],
-                "table": tune_report.judged(one),
+                "table": tune_report.judged(one, row.found["equivalent"]),
                 "best": setting(best["condition"]),
                 "control": control["words"],
                 "nearer": tune_report.nearer_than_chosen(one),

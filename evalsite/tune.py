@@ -26,8 +26,7 @@ from generation.engine.spectrum import MOST_IMAGES, measure
 from generation.engine.step import grid_of
 from generation.scoring import attributes, registry
 from generation.scoring.weights import Weights
-from studies.statistics.scores import clustered_mean
-from studies.statistics.scores_analysis import SIMILARITY
+from studies.statistics.scores import SIMILARITY, clustered_mean
 from studies.statistics.sets import mmd2, mmd2_difference
 from studies.wording import many
 

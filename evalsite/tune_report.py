@@ -60,7 +60,7 @@ def sections(found: Found, command: str = "") -> list[Section]:
     """The report. command: what repeats it."""
     return [
         Section("In words", points=list(words(found))),
-        *(_at(one) for one in found["steps"]),
+        *(_at(one, found["equivalent"]) for one in found["steps"]),
         *_over_steps(found),
         _reading(found),
         Section("To repeat it", commands=[command] if command else ()),
@@ -153,7 +153,7 @@ def _at_bound(one: Found, condition: Found) -> bool:
     return any(pilot["at_bound"] for pilot in one["pilots"] if pilot["condition"] == condition)
 
 
-def _at(one: Found) -> Section:
+def _at(one: Found, equivalent: float) -> Section:
     arms = one["judged"]
     points = [f"{arm['words'][0].upper()}{arm['words'][1:]} {VERDICTS[arm['verdict']]}." for arm in arms[1:]]
     points += _unscaled(one)
@@ -161,7 +161,7 @@ def _at(one: Found) -> Section:
         f"N = {one['steps']}",
         points=points,
         figures=[_differences(one), _front(one), *_choice(one), *_maps(one)],
-        tables=[judged(one), _forecasts(one), _pilots(one), *_settings(one)],
+        tables=[judged(one, equivalent), _forecasts(one), _pilots(one), *_settings(one)],
     )
 
 
@@ -173,8 +173,8 @@ def _unscaled(one: Found) -> Iterator[str]:
             yield f"No noise scale came nearer than η = 1: the scaled baseline{where} is the plain one."
 
 
-def judged(one: Found) -> Table:
-    """All arms at one N, on the judges' seeds."""
+def judged(one: Found, equivalent: float) -> Table:
+    """All arms at one N, on the judges' seeds. equivalent: as a share of the plain baseline's distance."""
     rows = [
         (
             arm["words"],
@@ -194,14 +194,14 @@ def judged(one: Found) -> Table:
         "similarity", "brightness",
     )  # fmt: skip
     plain = next(arm["distance"] for arm in one["judged"] if arm["name"] == "baseline")
+    margin = 1000 * equivalent * max(plain, 0.0)
     note = (
         "Distance: unbiased MMD² of CLIP features to the reference, smaller is better, and below 0 by chance "
         "where there is next to none; minus SE2P's with 95 % jackknife intervals over the same seeds, by "
-        f"which the verdict is; equivalent is less than {number(250 * max(plain, 0.0))} either way. "
+        f"which the verdict is; equivalent is less than {number(margin)} either way. "
         "Seconds: of an image; where several arms are drawn in one batch, its share of the batch's by "
         "evaluations. Similarity: to the plain baseline's image of the same seed. Brightness: minus the "
-        "reference's. Arms whose best "
-        "setting is another's are shown once."
+        "reference's. Arms whose best setting is another's are shown once."
     )
     return Table(
         f"What each arm gives at N = {one['steps']}, on the judges' seeds", head, rows, note, words=2

@@ -100,8 +100,9 @@ class _Places:
         )
         self.items = [pk for pk, *_ in rows]
         self.steps = sorted(experiment.steps)
-        self.seed = np.array([seed for *_, seed in rows], np.int64)
-        self.seeds = (min((row[4] for row in rows), default=0), max((row[4] for row in rows), default=0))
+        seeds = [seed for *_, seed in rows]
+        self.seed = np.array(seeds, np.int64)
+        self.seeds = (min(seeds, default=0), max(seeds, default=0))
         models = ImageModel.objects.filter(items__experiment=experiment).distinct().order_by("name")
         self.models = [Model(m.name, UNITS.get(cast(ImageModel.Takes, m.takes), "seed")) for m in models]
         self._of_model = {model.pk: place for place, model in enumerate(models)}

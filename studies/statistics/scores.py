@@ -1,6 +1,7 @@
 """Automatic scores of pairs: is the treatment's score higher than the baseline's, and how often?
 
-Pairs of one prompt or label are correlated, so prompts are the sampled units where one has several seeds.
+Pairs of one prompt or label are correlated, so prompts are the sampled units where one has several seeds; so
+are pairs of one seed, where several prompts or labels share it.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from studies.statistics.intervals import Labels, t_quantile, two_sided, wilson
 from studies.statistics.reasons import reasoned
 
 _NO_VARIANCE = 1e-14
+SIMILARITY = (-1.0, 1.0)  # the least and the most that one can be
 BEYOND = 1e100  # no metric's value; its square would not be a number any more
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.statistics import scores
-from studies.statistics.clusters import Array, Codes, codes
+from studies.statistics.clusters import Array, Codes, cells, codes
 from studies.statistics.decisions import ALPHA, holm
 from studies.statistics.intervals import FEW_CLUSTERS
 from studies.statistics.reasons import reasoned
@@ -25,7 +25,6 @@ Mask = NDArray[np.bool_]
 # Each with how many of its values make a sweep.
 SWEPT = {"rho": 2, "gamma": 3, "offset": 3, "processors": 2, "noise_scale": 2}
 DRIFT, YARDSTICK = "drift", "seed_similarity"
-SIMILARITY = (-1.0, 1.0)  # least and most
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class _Part:
     """One model's items.
 
     unit: its sampled unit in words, clusters: its code for each of the items. seeds: their seeds where units
-    share them, else None.
+    share them, as dense codes, else None.
     """
 
     data: Scored
@@ -110,7 +109,7 @@ class _Part:
 
     @property
     def n_seeds(self) -> int | None:
-        return None if self.seeds is None else len(set(self.seeds.tolist()))
+        return None if self.seeds is None else int(self.seeds.max()) + 1
 
     def units(self, there: Mask) -> Units:
         """Of those of the items that are there."""
@@ -172,8 +171,7 @@ def _part(data: Scored, m: int) -> _Part:
     model = data.models[m]
     subjects, n = codes(data.subject[items])
     seeds, n_seeds = codes(data.seed[items])
-    # A seed of several labels or prompts: what has it in common is told apart by the label alone.
-    shared = n > 1 and len(set(zip(seeds.tolist(), subjects.tolist(), strict=True))) > n_seeds
+    shared = int(cells(seeds, subjects, n).max()) + 1 > n_seeds  # some seed is of several labels or prompts
     of_seed = seeds if shared else None
     if 1 < n < len(items):
         return _Part(data, m, model, items, model.shares, subjects, n, of_seed)
@@ -245,7 +243,7 @@ def _of_pairs(part: _Part, c: int, s: int) -> Iterator[tuple[str, scores.Mean]]:
         there = ~np.isnan(values)
         if there.any():
             mean = scores.clustered_mean(values[there], part.units(there))
-            yield name, mean.within(*SIMILARITY) if name == DRIFT else mean
+            yield name, mean.within(*scores.SIMILARITY) if name == DRIFT else mean
 
 
 def _flags(part: _Part, c: int, s: int) -> dict[str, Any]:
@@ -514,7 +512,7 @@ def _yardstick(part: _Part, s: int) -> dict[str, Any]:
         part.image(YARDSTICK, 0, s) if YARDSTICK in part.data.images else np.full(len(part.items), np.nan)
     )
     there = ~np.isnan(values)
-    found = scores.clustered_mean(values[there], part.units(there)).within(*SIMILARITY).plain("items")
+    found = scores.clustered_mean(values[there], part.units(there)).within(*scores.SIMILARITY).plain("items")
     if not there.any():
         found["reason"] = "no two seeds of one label or prompt were scored by seed_similarity"
     return {"steps": part.data.steps[s]} | found

@@ -107,10 +107,11 @@ class Command(BaseCommand):
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
-        if options["metrics"] is None and not references and (lacking := _lacking(kinds, metrics)):
-            self.stderr.write(
-                f"Note: without {', '.join(lacking)}, whose weights are missing: the command `weights list`"
-            )
+        if options["metrics"] is None and not references:
+            asked_for = {name for of_kind in metrics.values() for name in of_kind}
+            if lacking := [name for name in _defaults(kinds) if name not in asked_for]:
+                missing = "whose weights are missing: the command `weights list`"
+                self.stderr.write(f"Note: without {', '.join(lacking)}, {missing}")
         for metric, without in failures.count.items():
             self.stderr.write(f"Note: {without} without {metric}: {failures.reason[metric]}")
         return f"{count} scores of {len(items)} items in {folder / SCORES}."
@@ -156,19 +157,15 @@ def _made(entry: Mapping[str, Any], folder: Path) -> Item:
 def _by_default(kinds: set[names.Kind], weights: Weights) -> list[str]:
     """The default metrics that can be computed for these items, as far as is known without loading them."""
     found = []
-    for name in names.DEFAULT:
-        metric = names.METRICS[name]
-        if metric.kind in kinds:
-            with suppress(Unavailable):
-                weights.check(name)
-                found.append(name)
+    for name in _defaults(kinds):
+        with suppress(Unavailable):
+            weights.check(name)
+            found.append(name)
     return found
 
 
-def _lacking(kinds: set[names.Kind], metrics: Mapping[names.Kind, Sequence[str]]) -> list[str]:
-    """The default metrics of these items that are not computed."""
-    kind_of = {name: names.METRICS[name].kind for name in names.DEFAULT}
-    return [name for name, kind in kind_of.items() if kind in kinds and name not in metrics[kind]]
+def _defaults(kinds: set[names.Kind]) -> list[str]:
+    return [name for name in names.DEFAULT if names.METRICS[name].kind in kinds]
 
 
 def _metrics(text: str | None, kinds: set[names.Kind], weights: Weights) -> dict[names.Kind, list[str]]:
