@@ -194,11 +194,16 @@ def judged(one: Found, equivalent: float) -> Table:
         "similarity", "brightness",
     )  # fmt: skip
     plain = next(arm["distance"] for arm in one["judged"] if arm["name"] == "baseline")
-    margin = 1000 * equivalent * max(plain, 0.0)
+    margin = 1000 * equivalent * plain
+    within = (
+        f"equivalent is less than {number(margin)} either way"
+        if margin > 0
+        else "nothing is equivalent where the plain baseline's distance is 0 or less"
+    )
     note = (
         "Distance: unbiased MMD² of CLIP features to the reference, smaller is better, and below 0 by chance "
         "where there is next to none; minus SE2P's with 95 % jackknife intervals over the same seeds, by "
-        f"which the verdict is; equivalent is less than {number(margin)} either way. "
+        f"which the verdict is; {within}. "
         "Seconds: of an image; where several arms are drawn in one batch, its share of the batch's by "
         "evaluations. Similarity: to the plain baseline's image of the same seed. Brightness: minus the "
         "reference's. Arms whose best setting is another's are shown once."

@@ -532,6 +532,8 @@ def test_where_the_baseline_is_at_the_reference_the_report_says_that_no_margin_i
 
     assert ("at N = 4 that is 0 or less" in text) == says
     assert "N = 2 that is 0 or less" not in text
+    assert "equivalent is less than 125 either way" in text  # a quarter of 0.5, times 1000
+    assert ("nothing is equivalent where the plain baseline's distance is 0 or less" in text) == says
 
 
 @pytest.mark.parametrize(
