@@ -8,7 +8,8 @@ from studies.experiments_wording import number
 from studies.figures import Figure
 from studies.report import Section, Table
 from studies.statistics import scores_plots
-from studies.wording import listed, many
+from studies.statistics.words import listed
+from studies.wording import many
 
 SHORT = {  # in plots
     "se2p": "SE2P, best ρ",

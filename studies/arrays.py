@@ -70,17 +70,18 @@ def votes(study: Study, names: Names) -> Votes | None:
     people = Participant.objects.filter(study=study).values_list("pk", "pseudonym", "state")
     items = dict(Pair.objects.filter(pk__in=np.unique(pair).tolist()).values_list("pk", "item"))
     item = _mapped(pair, items)
+    shown = list(Item.objects.filter(pk__in=set(items.values())).values_list("pk", "label", "prompt", "seed"))
     units = {
         key: f"class {label}" if label is not None else prompt or f"item {key}"
-        for key, label, prompt in Item.objects.filter(pk__in=set(items.values())).values_list(
-            "pk", "label", "prompt"
-        )
+        for key, label, prompt, _ in shown
     }
+    seeds = {key: str(seed) for key, *_, seed in shown}
     coded = {
         "participant": _labels(person, {key: name for key, name, _ in people}),
         "state": _labels(person, {key: state for key, _, state in people}),
         "item": _labels(item, {key: str(key) for key in units}),
         "cluster": _labels(item, units),
+        "seed": _labels(item, seeds),
         "left": _side(block, left, names),
         "right": _side(block, right, names),
         "block": _pairs(block, question, names.blocks),

@@ -7,10 +7,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count
 
-from generation.models import Experiment, Pair
+from generation.models import Experiment, ImageModel, Pair
 from studies import audit, form, languages, seats
 from studies.blinding import Finding
 from studies.models import Block, Question, Study, Translation
+from studies.statistics.intervals import FEW_CLUSTERS
 from studies.wording import many, thin
 
 QUESTION = "Which picture looks better?"
@@ -177,6 +178,27 @@ def same_pictures(study: Study) -> list[str]:
                 f"{block}: in {thin(same)} of {many(pairs.count(), 'pair')} both pictures are the same file. "
                 "People can only guess there."
             )
+    return found
+
+
+def few_seeds(study: Study) -> list[str]:
+    """A sentence for each block whose classes or prompts share seeds that are too few for its interval."""
+    found = []
+    for block in study.blocks.select_related("model", "treatment", "baseline"):
+        drawn = block.pairs().order_by().values_list("item__seed", "item__label", "item__prompt").distinct()
+        seeds = {seed for seed, *_ in drawn}
+        if len(drawn) == len(seeds) or len(seeds) >= FEW_CLUSTERS:
+            continue
+        outcome = (
+            "has no interval, since what a sampler changes depends on the noise"
+            if len(seeds) == 1
+            else f"rests on the noise of {len(seeds)} seeds only, and its interval will be wide"
+        )
+        unit = "classes" if block.model.takes == ImageModel.Takes.LABELS else "prompts"
+        found.append(
+            f"{block}: its {unit} share {many(len(seeds), 'seed')}. What people prefer on items like these "
+            f"then {outcome}; items with seeds of their own tell more for the same pictures."
+        )
     return found
 
 

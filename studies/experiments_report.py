@@ -9,7 +9,8 @@ from studies import experiments_figures as figures
 from studies import experiments_wording as wording
 from studies.figures import Figure
 from studies.report import Section, Table
-from studies.wording import listed, many, p, thin
+from studies.statistics.words import listed, plural
+from studies.wording import many, p, thin
 
 Found = Mapping[str, Any]
 MOST_SENTENCES = 8  # comparisons that are told one by one; more are told metric by metric
@@ -212,7 +213,7 @@ def _differences(found: Found, drawn: Sequence[Figure]) -> Section:
         ]
         head = [
             "metric", wording.other(first), first, "mean", "difference (95\u2009%)",
-            *([f"for these {wording.plural(unit)}"] if these else []),
+            *([f"for these {plural(unit)}"] if these else []),
             "p", "Holm's p", "pairs won (95\u2009%)", "Wilcoxon's p", "pairs",
         ]  # fmt: skip
         note = "* The metric has no better direction, so no pair is won by it." if any(

@@ -6,7 +6,8 @@ from typing import Any
 
 from generation.conditions import called, other
 from studies.statistics.decisions import ALPHA
-from studies.wording import listed, many, p, percent, plural, thin
+from studies.statistics.words import listed, plural
+from studies.wording import many, p, percent, thin
 
 SYMBOLS = {"rho": "ρ", "gamma": "γ", "offset": "δ", "processors": "P", "noise_scale": "η"}
 NAMES = {

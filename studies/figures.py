@@ -150,8 +150,8 @@ def _ranking(found: Mapping[str, Any], place: Mapping[str, Any]) -> list[Figure]
         few = f" {ability['warning'][0].upper()}{ability['warning'][1:]}." if "warning" in ability else ""
         caption = (
             f"Bradley-Terry with Davidson's ties by {_fit(ability)}: natural logs relative to "
-            f"{ability['names'][0]}, with 95\u2009% intervals, two-way by person and "
-            f"{block['cluster_unit']}.{few} {rests}"
+            f"{ability['names'][0]}, with 95\u2009% intervals, clustered by "
+            f"{wording.ways(block)}.{few} {rests}"
         )
         figures.append(
             Figure(f"ranking-{number}", f"Ranking: {named}", caption, ("condition", *columns), rows, svg)

@@ -12,7 +12,7 @@ from studies.models import Result, Study
 from studies.snapshot import snapshot
 from studies.tables import Blind
 
-SCHEMA = 3  # of what is stored; another number has it computed again, and the old shown no more
+SCHEMA = 4  # of what is stored; another number has it computed again, and the old shown no more
 
 
 def fresh(study: Study) -> dict[str, Any] | None:

@@ -15,7 +15,8 @@ from django.db.models import Max, Min
 from generation import __version__
 from studies import wording
 from studies.models import Mode, Study
-from studies.wording import listed, many, people, percent
+from studies.statistics.words import listed
+from studies.wording import many, people, percent
 
 Document = Mapping[str, Any]
 MOST_LISTED = 12  # comparisons that are named one by one
@@ -277,6 +278,7 @@ def _analysis(document: Document, found: Mapping[str, Any]) -> str:
     analysis = found["analysis"]
     blocks = list(analysis["blocks"].values())
     units = sorted({block["cluster_unit"] for block in blocks})
+    seeds = ", and by seed where these share one" if any(block["n_seeds"] for block in blocks) else ""
     margin = 100 * found["margin"]
     low, high = (f"{50 + sign * margin:g}{wording.THIN}%" for sign in (-1, 1))
     said = (
@@ -284,11 +286,11 @@ def _analysis(document: Document, found: Mapping[str, Any]) -> str:
         f"its mean is the share. Every main trial's first vote counts, people who left before the end "
         f"included: {wording.counted(analysis['votes'])}. The shares speak of "
         f"{wording.ESTIMANDS[analysis['estimand']]}: standard errors are clustered by person and by "
-        f"{listed(units)} (Cameron, Gelbach and Miller 2011), intervals are Wilson's with the effective "
-        "number of votes and a t quantile (Korn and Graubard 1998), and p is two-sided against ½, adjusted "
-        f"by Holm's method over {many(analysis['family'], 'comparison')}. Shares count as equivalent where "
-        f"the 90{wording.THIN}% interval lies within {low} to {high}. The primary comparison was "
-        f"{_primary(document)}."
+        f"{listed(units)}{seeds} (Cameron, Gelbach and Miller 2011), intervals are Wilson's with the "
+        "effective number of votes and a t quantile (Korn and Graubard 1998), and p is two-sided against ½, "
+        f"adjusted by Holm's method over {many(analysis['family'], 'comparison')}. Shares count as "
+        f"equivalent where the 90{wording.THIN}% interval lies within {low} to {high}. The primary "
+        f"comparison was {_primary(document)}."
     )
     if any(len(block["bradley_terry"]["names"]) > 2 for block in blocks):
         said += (
@@ -298,7 +300,7 @@ def _analysis(document: Document, found: Mapping[str, Any]) -> str:
     if analysis["contrasts"]:
         said += (
             f" {many(len(analysis['contrasts']), 'difference')} of shares came from the same people and "
-            "items by the same two-way clustering, adjusted by Holm's method on their own."
+            "items by the same clustering, adjusted by Holm's method on their own."
         )
     if analysis["equality"]:
         said += " Equality over comparisons was tested by Wald's test."

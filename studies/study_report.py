@@ -169,7 +169,7 @@ def _comparisons(found: Found) -> list[Section]:
         for c in analysis["contrasts"] or []
     ]
     head = ("Of", "Minus", "Difference", "Interval, low", "high", "p", "Holm's p")
-    tables = [Table("Differences of shares, two-way clustered", head, rows)] if rows else []
+    tables = [Table("Differences of shares, clustered as the shares are", head, rows)] if rows else []
     return [Section("Between comparisons", said, tables=tables)] if said or tables else []
 
 

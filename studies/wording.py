@@ -1,10 +1,11 @@
 """What the figures of a study say, in words: verdicts, captions, reasons, for pages and reports alike."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.statistics.decisions import Verdict
 from studies.statistics.intervals import Estimand
+from studies.statistics.words import listed, plural
 
 THIN = "\u2009"
 ESTIMANDS = {str(Estimand.ITEMS_LIKE_THESE): "items like these", str(Estimand.ITEMS): "these items"}
@@ -19,16 +20,6 @@ Found = Mapping[str, Any]
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f}{THIN}%"
-
-
-def plural(unit: str) -> str:
-    return unit + ("es" if unit.endswith("s") else "s")
-
-
-def listed(words: Iterable[str], word: str = "and") -> str:
-    """`a, b and c`; empty for none."""
-    *most, last = list(words) or [""]
-    return f"{', '.join(most)} {word} {last}" if most else last
 
 
 def thin(n: int) -> str:
@@ -83,11 +74,18 @@ def missing(found: Found) -> str:
 
 
 def rests_on(found: Found, unit: str) -> str:
-    """People, items and votes; the sampled unit where several items share one."""
+    """People, items and votes; the sampled unit and the seeds where several items share them."""
     items = many(found["n_items"], "item")
     if found["n_clusters"] != found["n_items"]:
         items += f" in {many(found['n_clusters'], unit)}"
+    if found["n_seeds"]:
+        items += f" on {many(found['n_seeds'], 'shared seed')}"
     return f"{people(found['n_participants'])}, {items}, {many(found['n_votes'], 'vote')}"
+
+
+def ways(block: Found) -> str:
+    """What standard errors of a block are clustered by."""
+    return listed(["person", block["cluster_unit"], *(["seed"] if block["n_seeds"] else [])])
 
 
 def counted(votes: Found) -> str:

@@ -337,7 +337,7 @@ class StudyAdmin(OwnFilters, ModelAdmin):
             "pairs": design and len({pair for block in design.blocks for pair in block.pairs}),
             "shown": design and _times_shown(design, study.people),
             "unfinished": _unfinished(study),
-            "same": drafts.same_pictures(study),
+            "notes": [*drafts.same_pictures(study), *drafts.few_seeds(study)],
             "version": study.protocols.count() + 1,
             "before": study.participants.filter(mode=Mode.LIVE, state__in=results.COUNTED).count(),
         }

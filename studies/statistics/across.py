@@ -12,7 +12,7 @@ import numpy as np
 from studies.statistics import contrasts
 from studies.statistics.clusters import codes
 from studies.statistics.decisions import holm
-from studies.statistics.preferences import Sample
+from studies.statistics.preferences import Sample, together
 from studies.statistics.reasons import reasoned
 from studies.statistics.votes import Series
 
@@ -33,12 +33,9 @@ def differences(cells: Sequence[Cell]) -> tuple[list[dict[str, Any]] | None, str
         return None, f"contrasts: there are {len(wanted)}; at most {MOST_CONTRASTS} are computed"
     found: list[tuple[dict[str, Any], str | None]] = []
     for (block_0, name_0, a), (block_1, name_1, b) in wanted:
-        result = contrasts.contrast(
-            np.concatenate([a.y, b.y]),
-            np.concatenate([a.person, b.person]),
-            np.concatenate([a.cluster, b.cluster]),
-            np.repeat([0, 1], [len(a.y), len(b.y)]),
-        )
+        both = together([a, b])
+        group = np.repeat([0, 1], [len(a.y), len(b.y)])
+        result = contrasts.contrast(both.y, both.person, both.cluster, group, both.seed)
         values = {
             "of": {"block": block_1, "treatment": name_1},
             "minus": {"block": block_0, "treatment": name_0},
@@ -61,12 +58,9 @@ def equality(cells: Sequence[Cell]) -> dict[str, Any]:
         parts = [(block, sample) for block, name, sample in cells if name == treatment]
         if len(parts) < 2:
             continue
-        test = contrasts.equality(
-            np.concatenate([s.y for _, s in parts]),
-            np.repeat(np.arange(len(parts)), [len(s.y) for _, s in parts]),
-            np.concatenate([s.person for _, s in parts]),
-            np.concatenate([s.cluster for _, s in parts]),
-        )
+        each = together([sample for _, sample in parts])
+        block_of = np.repeat(np.arange(len(parts)), [len(sample.y) for _, sample in parts])
+        test = contrasts.equality(each.y, block_of, each.person, each.cluster, each.seed)
         values = {
             "blocks": [block for block, _ in parts],
             "f": test.statistic,
@@ -89,13 +83,10 @@ def trend(cells: Sequence[Cell], series: Mapping[str, Series]) -> list[dict[str,
         if len({place.steps for _, place, _ in parts}) < 2:
             continue
         sizes = [len(sample.y) for _, _, sample in parts]
-        result = contrasts.trend(
-            np.concatenate([sample.y for _, _, sample in parts]),
-            np.repeat(codes([place.model for _, place, _ in parts])[0], sizes),
-            np.repeat([place.steps for _, place, _ in parts], sizes),
-            np.concatenate([sample.person for _, _, sample in parts]),
-            np.concatenate([sample.cluster for _, _, sample in parts]),
-        )
+        each = together([sample for _, _, sample in parts])
+        model = np.repeat(codes([place.model for _, place, _ in parts])[0], sizes)
+        steps = np.repeat([place.steps for _, place, _ in parts], sizes)
+        result = contrasts.trend(each.y, model, steps, each.person, each.cluster, each.seed)
         values = {
             "treatment": treatment,
             "question": question,

@@ -71,7 +71,7 @@ def beside(
         for metric, (_, against) in results.items()
     }
     found["pairs"] = {
-        metric: scores.clustered_mean(values.of, judged.unit[values.items]).plain("pairs")
+        metric: scores.clustered_mean(values.of, judged.units(values)).plain("pairs")
         for metric, values in of_pairs.items()
     }
     return found
@@ -87,12 +87,16 @@ class _Values:
 
 
 class _Judged:
-    """The items of a sample. unit: by item code, the sampled unit it belongs to."""
+    """The items of a sample. unit, seed: by item code, what it belongs to; seed is None without any."""
 
     def __init__(self, sample: Sample, votes: Votes) -> None:
         self.n = len(votes.item.names)
         self.unit = np.full(self.n, -1, np.int64)
         self.unit[sample.item] = sample.cluster
+        self.seed = None
+        if sample.seed is not None:
+            self.seed = np.full(self.n, -1, np.int64)
+            self.seed[sample.item] = sample.seed
         self.code = {votes.item.names[code]: code for code in np.flatnonzero(self.unit >= 0).tolist()}
 
     def values(self, scored: Scored) -> _Values:
@@ -104,13 +108,18 @@ class _Judged:
         order = np.argsort(codes[there], kind="stable")
         return _Values(codes[there][order], value[there][order], scored.meaning)
 
+    def units(self, values: _Values) -> scores.Units:
+        """What the pairs that have a value belong to."""
+        seed = None if self.seed is None else self.seed[values.items]
+        return scores.Units(self.unit[values.items], seed)
+
 
 def _against(values: _Values, sample: Sample, judged: _Judged) -> tuple[scores.MetricResult, dict[str, Any]]:
     """The metric over pairs, and beside the votes on these pairs."""
     meaning = values.meaning
     result = scores.metric(
         values.of,
-        judged.unit[values.items],
+        judged.units(values),
         higher_is_better=None if meaning.better == NO_DIRECTION else meaning.better == "higher",
     )
     turned = -1.0 if meaning.better == "lower" else 1.0
@@ -118,9 +127,9 @@ def _against(values: _Values, sample: Sample, judged: _Judged) -> tuple[scores.M
     of_code[values.items] = turned * values.of
     known = ~np.isnan(of_code[sample.item])
     m, y = of_code[sample.item[known]], sample.y[known]
-    person, item = sample.person[known], sample.item[known]
-    agreement = validity.agreement(m, y, person, item)
-    rank = validity.rank_correlation(m, y, person, item)
+    kept = sample.only(known)
+    agreement = validity.agreement(m, y, kept.person, kept.item, kept.cluster, kept.seed)
+    rank = validity.rank_correlation(m, y, kept.person, kept.item)
     ties = validity.tie_threshold(m, y)
     return result, {
         "read_as_better": "lower" if meaning.better == "lower" else "higher",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from studies.statistics import people
 from studies.statistics.bradley_terry import bradley_terry, side_bias
-from studies.statistics.clusters import codes
+from studies.statistics.clusters import codes, of_votes, seeds_of
 from studies.statistics.intervals import FEW_CLUSTERS, Estimand, Preference
 from studies.statistics.options import Options
 from studies.statistics.pairs import clustering, components, tally
@@ -25,19 +25,32 @@ class Block:
     def __init__(self, votes: Votes, unit: str | None = None) -> None:
         main = votes.only(votes.kind == MAIN)
         self.votes, self.main = votes, main
-        self.person, self.n_people = codes(main.participant.codes)
-        self.item, self.n_items = codes(main.item.codes)
-        self.cluster, self.n_clusters = (
-            (self.item, self.n_items) if main.cluster is None else codes(main.cluster.codes)
+        item, self.n_items = codes(main.item.codes)
+        cluster, n_clusters = (item, self.n_items) if main.cluster is None else codes(main.cluster.codes)
+        each_its_own = main.cluster is None or (unit and n_clusters == self.n_items)
+        self.ways = of_votes(
+            main.participant.codes,
+            cluster,
+            None if main.seed is None else main.seed.codes,
+            called="item" if each_its_own else unit or "cluster",
         )
-        self.unit = unit or "cluster"
-        if main.cluster is None or (unit and self.n_clusters == self.n_items):
-            self.unit = "item"
         present = np.zeros(len(main.conditions), bool)
         present[main.left] = present[main.right] = True
         to_local = np.cumsum(present) - 1
         self.names = [name for name, there in zip(main.conditions, present, strict=True) if there]
         self.left, self.right = to_local[main.left], to_local[main.right]
+
+    @property
+    def n_people(self) -> int:
+        return self.ways[0].n
+
+    @property
+    def unit(self) -> str:
+        return self.ways[1].name
+
+    @property
+    def n_clusters(self) -> int:
+        return self.ways[1].n
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ def block_figures(block: Block, before: Votes, pilots: Votes | None, options: Op
     preferences, intervals, cells = _preferences(block, before, pilots, baseline, options)
     # Counted by side, so that all three models share the counts; the first two don't look at it.
     met = tally(block.left, block.right, main.choice, len(names), by_side=True)
-    clusters = clustering(met, block.person, block.cluster, block.n_people, block.n_clusters, block.unit)
+    clusters = clustering(met, block.ways)
     ranking = bradley_terry(met, names, clusters)
     scale = jod(met, names, clusters, options.estimand)
     bias = side_bias(met, clusters)
@@ -76,6 +89,7 @@ def block_figures(block: Block, before: Votes, pilots: Votes | None, options: Op
         "n_items": block.n_items,
         "cluster_unit": block.unit,
         "n_clusters": block.n_clusters,
+        "n_seeds": seeds_of(block.ways),
         "baseline": baseline,
         "preference": preferences,
         "side_bias": reasoned({"delta": bias.delta, "se": bias.se}, bias.reason),
@@ -167,11 +181,12 @@ def _other(estimand: Estimand) -> Estimand:
 
 
 def _few(block: Block) -> dict[str, str]:
-    """A warning where two-way errors of a ranking rest on too few people or items to be believed."""
-    fewest, unit = min((block.n_people, "people"), (block.n_clusters, f"units ({block.unit})"))
-    if fewest >= FEW_CLUSTERS:
+    """A warning where clustered errors of a ranking rest on too few people or items to be believed."""
+    fewest = min(block.ways, key=lambda way: way.n)
+    if fewest.n >= FEW_CLUSTERS:
         return {}
-    return {"warning": f"only {fewest} {unit}: two-way errors of so few are often far too small"}
+    called = "people" if fewest.name == "person" else f"units ({fewest.name})"
+    return {"warning": f"only {fewest.n} {called}: clustered errors of so few are often far too small"}
 
 
 def _numbers(values: NDArray[Any] | None) -> list[Any] | None:

@@ -22,6 +22,7 @@ from studies.statistics.pairs import (
     never_beaten,
     separated,
 )
+from studies.statistics.words import plural
 
 _NO_VARIANCE = 1e-14  # below this a variance is rounding
 MOST_NAMES = 100  # a ranking of more conditions would be larger than what people can judge
@@ -77,12 +78,12 @@ def bradley_terry(cells: Cells, names: list[str], clusters: Clustering | None = 
             reason = "all votes come from one person, so nothing can be said of other people"
         else:
             clustered = _errors(found.by_person(clusters), k)
-        if clusters.n_people >= 2 and clusters.n_items >= 2:
-            two_way = found.two_way(clusters)
-            both = _errors(two_way, k)
-            low, high = rank_ranges(_with_first(found.theta, k), _square(two_way, k))
-        elif clusters.n_people >= 2:
-            reason = f"all votes are on one {clusters.unit}, so nothing can be said of other {clusters.unit}s"
+        if clusters.n_people >= 2 and clusters.single is None:
+            multiway = found.multiway(clusters)
+            both = _errors(multiway, k)
+            low, high = rank_ranges(_with_first(found.theta, k), _square(multiway, k))
+        elif clusters.n_people >= 2 and (one := clusters.single):
+            reason = f"all votes are on one {one}, so nothing can be said of other {plural(one)}"
     return Abilities(
         ability=_with_first(found.theta, k),
         se=_errors(found.covariance, k),

@@ -1,12 +1,13 @@
-"""Variance of a mean whose votes are correlated within people and within items.
+"""Variance of a mean whose votes are correlated within people, within items and within seeds.
 
 Everything here works on *scores*: the influence of each vote on the estimate, so that the estimate's
 variance is a sum of squared totals of scores. One score a vote gives a number, `k` scores a vote give
 a `k × k` matrix.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Labels = Iterable[Hashable] | NDArray[Any]
 
 ROUNDING = 1e-12  # a share of a variance below which what is left of it after a subtraction is rounding
 
 
-def codes(labels: Iterable[Hashable] | NDArray[Any]) -> tuple[Codes, int]:
+def codes(labels: Labels) -> tuple[Codes, int]:
     """Labels (n,) as dense codes 0 … G-1 (in order of the labels where they sort), and G."""
     if isinstance(labels, np.ndarray):
         values = labels
@@ -67,41 +69,115 @@ def squares(scores: Array, groups: Codes) -> Array:
 
 
 @dataclass(frozen=True)
-class TwoWay:
-    """The three parts of a two-way clustered variance, without small-sample factors."""
+class Way:
+    """One clustering of the votes: groups (n,) as dense codes below `n`, and what a group is called."""
 
-    person: Array
-    item: Array
-    cell: Array
-    n_people: int
-    n_items: int
+    groups: Codes
+    n: int
+    name: str
 
-    @property
-    def by_person(self) -> Array:
-        return self.person * (self.n_people / (self.n_people - 1))
 
-    @property
-    def by_item(self) -> Array:
-        return self.item * (self.n_items / (self.n_items - 1))
+def of_votes(
+    person: Labels,
+    unit: Labels,
+    seed: Labels | None = None,
+    *,
+    called: str = "item",
+) -> list[Way]:
+    """The clusterings of votes (n,): person, sampled unit, and seed where several units share seeds.
 
-    @property
-    def both(self) -> Array:
-        """V_person G_p/(G_p-1) + V_item G_i/(G_i-1) - V_cell (Cameron, Gelbach, Miller 2011, eq. 2.10)."""
-        return self.by_person + self.by_item - self.cell
+    unit: labels of the highest unit that was sampled, `called` so. Pictures of one seed begin with the same
+    noise, on which it depends what a sampler changes: votes on them are not independent.
+    """
+    return [Way(*codes(person), "person"), *sampled(unit, seed, called=called)]
+
+
+def seeds_of(ways: Sequence[Way]) -> int:
+    """How many seeds votes are clustered by; 0 where no two units share one."""
+    return next((way.n for way in ways if way.name == "seed"), 0)
+
+
+def sampled(
+    unit: Labels,
+    seed: Labels | None = None,
+    *,
+    called: str = "item",
+) -> list[Way]:
+    """The sampled units of values (n,), and their seeds where several units share one."""
+    units = Way(*codes(unit), called)
+    if seed is None or not len(units.groups):
+        return [units]
+    seeds = Way(*codes(seed), "seed")
+    return [units, seeds] if shared(units.groups, seeds.groups) else [units]
+
+
+def shared(unit: Codes, seed: Codes) -> bool:
+    """Whether some seed is of several units. unit, seed: (n,) dense codes."""
+    if not len(seed):
+        return False
+    return bool(cells(seed, unit, int(unit.max()) + 1).max() > seed.max())
+
+
+@dataclass(frozen=True)
+class Multiway:
+    """The parts of a multiway clustered variance, without small-sample factors.
+
+    parts: sums of squared totals by the ways that are crossed: `(0,)` is the first way alone, `(0, 1)` the
+    first with the second. sizes: how many groups each way has.
+    """
+
+    parts: Mapping[tuple[int, ...], Array]
+    sizes: tuple[int, ...]
+
+    def by(self, *some: int) -> Array:
+        """V by these ways, each alone with the factor G/(G-1), two crossed taken off, three added.
+
+        Of two it is V_0 G_0/(G_0-1) + V_1 G_1/(G_1-1) - V_01 (Cameron, Gelbach, Miller 2011, eq. 2.10).
+        """
+        return sum((self._term(crossed, corrected=True) for crossed in crossings(some)), start=np.zeros(()))
 
     @property
     def df(self) -> int:
-        return min(self.n_people, self.n_items) - 1
+        return min(self.sizes) - 1
 
     @property
     def variance(self) -> float:
-        """The scalar variance: never below what either clustering alone gives."""
-        return float(max(self.both, self.by_person, self.by_item))
+        """The scalar variance: never below what fewer of the ways give."""
+        return float(max(self.by(*some) for some in self.parts))
 
-    @property
-    def matrix(self) -> Array:
-        """The matrix with its negative eigenvalues set to 0 (Cameron, Gelbach, Miller 2011, sec. 2.3)."""
-        return positive(self.both, self.by_person + self.by_item)
+    def matrix(self, *some: int, corrected: bool = True) -> Array:
+        """V by these ways, or by all, with its negative eigenvalues set to 0 (the same, sec. 2.3).
+
+        corrected: with the small-sample factors.
+        """
+        ways = some or range(len(self.sizes))
+        terms = {crossed: self._term(crossed, corrected=corrected) for crossed in crossings(ways)}
+        added = sum(term for crossed, term in terms.items() if len(crossed) % 2)
+        return positive(np.asarray(sum(terms.values())), np.asarray(added))
+
+    def between(self, outer: Array) -> "Multiway":
+        """The same of scores that `outer` (m, k) is multiplied with: each part as outer @ part @ outer.T."""
+        return Multiway({some: outer @ part @ outer.T for some, part in self.parts.items()}, self.sizes)
+
+    def _term(self, crossed: tuple[int, ...], *, corrected: bool) -> Array:
+        if len(crossed) == 1 and corrected:
+            n = self.sizes[crossed[0]]
+            return self.parts[crossed] * (n / (n - 1))
+        return self.parts[crossed] if len(crossed) % 2 else -self.parts[crossed]
+
+
+def crossings(ways: Iterable[int]) -> list[tuple[int, ...]]:
+    """All that can be crossed of these ways: each alone, two together, and so on."""
+    known = tuple(ways)
+    return [some for size in range(1, len(known) + 1) for some in combinations(known, size)]
+
+
+def crossed(ways: Sequence[Way]) -> Codes:
+    """Dense codes of the cells that occur of these ways."""
+    groups = ways[0].groups
+    for way in ways[1:]:
+        groups = cells(groups, way.groups, way.n)
+    return groups
 
 
 def positive(matrix: Array, terms: Array) -> Array:
@@ -115,10 +191,7 @@ def positive(matrix: Array, terms: Array) -> Array:
     return (vectors * np.where(values > rounding, values, 0)) @ vectors.T
 
 
-def two_way(scores: Array, person: Codes, item: Codes, n_people: int, n_items: int) -> TwoWay:
-    """Clustered by person and by item (or prompt).
-
-    scores: (n,) or (n, k); person, item: (n,) dense codes below n_people and n_items.
-    """
-    cell = cells(person, item, n_items)
-    return TwoWay(squares(scores, person), squares(scores, item), squares(scores, cell), n_people, n_items)
+def multiway(scores: Array, ways: Sequence[Way]) -> Multiway:
+    """Clustered by each of the ways. scores: (n,) or (n, k)."""
+    parts = {some: squares(scores, crossed([ways[i] for i in some])) for some in crossings(range(len(ways)))}
+    return Multiway(parts, tuple(way.n for way in ways))

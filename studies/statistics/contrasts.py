@@ -1,7 +1,7 @@
 """Is one preference larger than another, does it grow with the steps, is it the same for all models?
 
 All from the same people and items, so that what one person or item adds to both sides cancels: the
-scores of all votes go through one two-way clustered variance.
+scores of all votes go through one multiway clustered variance.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from studies.statistics import logit
-from studies.statistics.clusters import ROUNDING, codes, two_way
-from studies.statistics.intervals import Labels, t_quantile, two_sided
+from studies.statistics.clusters import ROUNDING, Labels, codes, multiway, of_votes
+from studies.statistics.intervals import t_quantile, two_sided
 from studies.statistics.pairs import separated
 
 _NO_VARIANCE = 1e-14
+_ONE = "all votes come from one person, one item or one seed"
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,18 @@ class Equality:
 
 
 def contrast(
-    y: ArrayLike, person: Labels, item: Labels, group: ArrayLike, *, level: float = 0.95
+    y: ArrayLike,
+    person: Labels,
+    item: Labels,
+    group: ArrayLike,
+    seed: Labels | None = None,
+    *,
+    level: float = 0.95,
 ) -> Contrast:
-    """Share of group 1 minus share of group 0: ψ_g = Σ r/n_1 - Σ r/n_0 for each cluster, then two-way.
+    """Share of group 1 minus share of group 0: ψ_g = Σ r/n_1 - Σ r/n_0 for each cluster, then multiway.
 
-    y: (n,) votes in [0, 1]; group: (n,) 1 or 0; person, item: (n,) labels, the same in both groups.
+    y: (n,) votes in [0, 1]; group: (n,) 1 or 0; person, item, seed: (n,) labels, the same in both groups;
+    seeds count where items share them.
     """
     values, member = np.asarray(y, np.float64), np.asarray(group).astype(bool)
     if not member.any() or member.all():
@@ -55,21 +63,27 @@ def contrast(
     shares = values[~member].mean(), values[member].mean()
     sizes = (~member).sum(), member.sum()
     scores = np.where(member, (values - shares[1]) / sizes[1], -(values - shares[0]) / sizes[0])
-    people, n_people = codes(person)
-    items, n_items = codes(item)
     difference = float(shares[1] - shares[0])
-    if min(n_people, n_items) < 2:
-        return Contrast(difference, reason="all votes come from one person or one item")
-    parts = two_way(scores, people, items, n_people, n_items)
+    ways = of_votes(person, item, seed)
+    if any(way.n < 2 for way in ways):
+        return Contrast(difference, reason=_ONE)
+    parts = multiway(scores, ways)
     return _wald(difference, parts.variance, parts.df, level)
 
 
 def trend(
-    y: ArrayLike, model: Labels, steps: ArrayLike, person: Labels, item: Labels, *, level: float = 0.95
+    y: ArrayLike,
+    model: Labels,
+    steps: ArrayLike,
+    person: Labels,
+    item: Labels,
+    seed: Labels | None = None,
+    *,
+    level: float = 0.95,
 ) -> Contrast:
-    """β of logit P = α_model + β log N, with the two-way sandwich.
+    """β of logit P = α_model + β log N, with the multiway sandwich.
 
-    y: (n,) votes in [0, 1]; model: (n,) labels; steps: (n,) N > 0, the number of steps.
+    y: (n,) votes in [0, 1]; model: (n,) labels; steps: (n,) N > 0, the number of steps; seed: as `contrast`.
     Raises ValueError for steps that are not positive.
     """
     values, n_steps = np.asarray(y, np.float64), np.asarray(steps, np.float64)
@@ -93,41 +107,41 @@ def trend(
         return Contrast(None, reason="model or steps separate the votes, so the trend has no finite estimate")
     found = logit.fit(design, counts, offered)
     beta = float(found.theta[-1])
-    people, n_people = codes(person)
-    items, n_items = codes(item)
-    if min(n_people, n_items) < 2:
-        return Contrast(beta, reason="all votes come from one person or one item")
+    ways = of_votes(person, item, seed)
+    if any(way.n < 2 for way in ways):
+        return Contrast(beta, reason=_ONE)
     p = 1 / (1 + np.exp(-(x @ found.theta)))
     scores = ((values - p[cell])[:, None] * x[cell]) @ found.covariance[:, -1]
-    parts = two_way(scores, people, items, n_people, n_items)
+    parts = multiway(scores, ways)
     return _wald(beta, parts.variance, parts.df, level)
 
 
-def equality(y: ArrayLike, model: Labels, person: Labels, item: Labels) -> Equality:
-    """Wald's test that the shares of all models are equal, two-way clustered.
+def equality(
+    y: ArrayLike, model: Labels, person: Labels, item: Labels, seed: Labels | None = None
+) -> Equality:
+    """Wald's test that the shares of all models are equal, multiway clustered.
 
-    y: (n,) votes in [0, 1]; model, person, item: (n,) labels.
+    y: (n,) votes in [0, 1]; model, person, item, seed: (n,) labels; seeds count where items share them.
     """
     values = np.asarray(y, np.float64)
     models, n_models = codes(model)
-    people, n_people = codes(person)
-    items, n_items = codes(item)
+    ways = of_votes(person, item, seed)
     sizes = np.bincount(models)
     shares = np.bincount(models, values) / sizes
     found = tuple(float(s) for s in shares)
     if n_models < 2:
         return Equality(found, None, None, reason="only one model")
-    df = (n_models - 1, min(n_people, n_items) - 1)
+    df = (n_models - 1, min(way.n for way in ways) - 1)
     if df[1] < df[0]:
         return Equality(found, None, None, reason=f"{df[1] + 1} clusters are too few for {n_models} models")
     scores = np.zeros((len(values), n_models))
     scores[np.arange(len(values)), models] = (values - shares[models]) / sizes[models]
-    parts = two_way(scores, people, items, n_people, n_items)
+    parts = multiway(scores, ways)
     differ = np.eye(n_models)[1:] - np.eye(n_models)[:1]
     gap = differ @ shares
     # As a single variance is never taken below what one clustering gives, neither is this one: of the
-    # three statistics the smallest stands. The two-way matrix alone errs at .11 where votes are independent.
-    middles = [differ @ v @ differ.T for v in (parts.matrix, parts.by_person, parts.by_item)]
+    # statistics the smallest stands. The two-way matrix alone errs at .11 where votes are independent.
+    middles = [differ @ parts.matrix(*some) @ differ.T for some in parts.parts]
     least = ROUNDING * max(float(np.trace(middle)) for middle in middles)
     statistics = [
         float(gap @ np.linalg.solve(middle, gap)) / df[0]

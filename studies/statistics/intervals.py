@@ -2,8 +2,9 @@
 
 Two questions, two estimands (`Estimand`):
 
-- *items like these*: how people prefer on items like those shown. Votes are clustered by person and by
-  item (Cameron, Gelbach, Miller 2011, "Robust inference with multiway clustering").
+- *items like these*: how people prefer on items like those shown. Votes are clustered by person, by item
+  and, where items share seeds, by seed (Cameron, Gelbach, Miller 2011, "Robust inference with multiway
+  clustering").
 - *these items*: how people prefer on exactly these items, each with equal weight. Votes are clustered by
   person only; items are fixed strata.
 
@@ -12,18 +13,27 @@ so they stay in [0, 1].
 """
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
-from studies.statistics.clusters import Array, Codes, codes, squares, two_way
-
-Labels = Iterable[Hashable] | NDArray[Any]
+from studies.statistics.clusters import (
+    Array,
+    Codes,
+    Labels,
+    Way,
+    codes,
+    multiway,
+    of_votes,
+    seeds_of,
+    squares,
+)
+from studies.statistics.words import listed, plural
 
 FEW_CLUSTERS = 6
 _NO_VARIANCE = 1e-14  # below this a variance of shares is rounding
@@ -43,6 +53,7 @@ class Preference:
     p: two-sided, against share = ½.
     variance, df, n_eff: of the share; the t distribution's; votes that an independent sample would need.
     n_clusters: units of the second clustering (items, or prompts where items share one), named by `unit`.
+    n_seeds: of the third, 0 where no two units share a seed.
     warning: said beside the figure. reason: why what is None could not be computed.
     """
 
@@ -58,6 +69,7 @@ class Preference:
     n_items: int
     unit: str
     n_clusters: int
+    n_seeds: int = 0
     variance: float | None = None
     df: int | None = None
     n_eff: float | None = None
@@ -108,6 +120,7 @@ def preference(
     person: Labels,
     item: Labels,
     cluster: Labels | None = None,
+    seed: Labels | None = None,
     *,
     estimand: Estimand | str = Estimand.ITEMS_LIKE_THESE,
     level: float = 0.95,
@@ -119,6 +132,7 @@ def preference(
     person, item: (n,) labels, any hashables.
     cluster: (n,) the highest unit that was sampled, where several items share one (the prompt or label of
     several seeds); else the item is the unit.
+    seed: (n,) of the pictures; counts where units share seeds, whose votes have the noise in common.
     unit: what the second clustering is called in words; "item", or "cluster" where `cluster` is given.
 
     Never raises for few or one-sided votes: what can't be computed is None, with the reason.
@@ -127,16 +141,17 @@ def preference(
     values = np.asarray(y, dtype=np.float64)
     people, n_people = codes(person)
     items, n_items = codes(item)
-    clusters, n_clusters = (items, n_items) if cluster is None else codes(cluster)
-    for name, array in (("person", people), ("item", items), ("cluster", clusters)):
-        if values.shape != array.shape:
+    clusters = items if cluster is None else codes(cluster)[0]
+    seeds = None if seed is None else codes(seed)[0]
+    for name, array in (("person", people), ("item", items), ("cluster", clusters), ("seed", seeds)):
+        if array is not None and values.shape != array.shape:
             raise ValueError(f"{name} has shape {array.shape}, y has {values.shape}; give one a vote")
     if len(values) and not (values.min() >= 0 and values.max() <= 1):
         wrong = values[~((values >= 0) & (values <= 1))][0]
         raise ValueError(f"y holds {wrong}; a vote counts 1, 0.5 or 0")
     data = _Votes(
-        values, people, items, clusters, n_people, n_items, n_clusters,
-        unit or ("item" if cluster is None else "cluster"), level,
+        values, people, items, n_people, n_items,
+        of_votes(people, clusters, seeds, called=unit or ("item" if cluster is None else "cluster")), level,
     )  # fmt: skip
     return _these_items(data) if Estimand(estimand) is Estimand.ITEMS else _items_like_these(data)
 
@@ -146,18 +161,17 @@ class _Votes:
     y: Array
     person: Codes
     item: Codes
-    cluster: Codes
     n_people: int
     n_items: int
-    n_clusters: int
-    unit: str
+    ways: Sequence[Way]
     level: float
 
     def result(self, estimand: Estimand, **values: Any) -> Preference:
         return Preference(
             **{"share": None, "low": None, "high": None, "p": None, "method": "none"} | values,
             level=self.level, estimand=estimand, n_votes=len(self.y), n_people=self.n_people,
-            n_items=self.n_items, unit=self.unit, n_clusters=self.n_clusters,
+            n_items=self.n_items, unit=self.ways[1].name, n_clusters=self.ways[1].n,
+            n_seeds=seeds_of(self.ways),
         )  # fmt: skip
 
 
@@ -167,13 +181,14 @@ def _items_like_these(votes: _Votes) -> Preference:
     if n == 0:
         return votes.result(estimand, reason="no votes")
     share = float(votes.y.mean())
-    for count, name in ((votes.n_people, "person"), (votes.n_clusters, votes.unit)):
-        if count < 2:
-            reason = f"all votes come from one {name}; an interval for {name}s like these needs two or more"
-            return votes.result(estimand, share=share, reason=reason.replace("persons", "people"))
-    parts = two_way((votes.y - share) / n, votes.person, votes.cluster, votes.n_people, votes.n_clusters)
-    fewest = min(votes.n_people, votes.n_clusters)
-    return _interval(votes, estimand, share, parts.variance, fewest, f"person and {votes.unit}")
+    for way in votes.ways:
+        if way.n < 2:
+            like = f"an interval for {plural(way.name)} like these needs two or more"
+            reason = f"all votes come from one {way.name}; {like}"
+            return votes.result(estimand, share=share, reason=reason)
+    parts = multiway((votes.y - share) / n, votes.ways)
+    by = listed(way.name for way in votes.ways)
+    return _interval(votes, estimand, share, parts.variance, parts.df + 1, by)
 
 
 def _these_items(votes: _Votes) -> Preference:

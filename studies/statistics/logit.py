@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.statistics.clusters import Array, TwoWay, positive
+from studies.statistics.clusters import Array, Multiway
 from studies.statistics.pairs import Clustering
 
 TOLERANCE = 1e-10
@@ -38,17 +38,16 @@ class Fit:
 
     def by_person(self, clusters: Clustering) -> Array:
         """H⁻¹ M_person H⁻¹ with M the sum of squared score totals of each person. (k, k)"""
-        return np.asarray(self.covariance @ clusters.meat(self.scores).person @ self.covariance)
+        return np.asarray(self.covariance @ clusters.meat(self.scores).parts[0,] @ self.covariance)
 
-    def two_way(self, clusters: Clustering) -> Array:
-        """H⁻¹ (M_person + M_item - M_cell) H⁻¹ with negative eigenvalues set to 0. (k, k)"""
+    def multiway(self, clusters: Clustering) -> Array:
+        """The sandwich by all ways of the clustering. (k, k)"""
         return sandwich(self.covariance, clusters.meat(self.scores))
 
 
-def sandwich(bread: Array, parts: TwoWay) -> Array:
-    """H⁻¹ (M_person + M_item - M_cell) H⁻¹ with negative eigenvalues set to 0. (k, k)"""
-    terms = bread @ (parts.person + parts.item) @ bread
-    return positive(terms - bread @ parts.cell @ bread, terms)
+def sandwich(bread: Array, meat: Multiway) -> Array:
+    """H⁻¹ (M_person + M_item - M_cell …) H⁻¹ with negative eigenvalues set to 0. (k, k)"""
+    return meat.between(bread).matrix(corrected=False)
 
 
 def fit(design: Array, counts: Array, available: NDArray[np.bool_]) -> Fit:

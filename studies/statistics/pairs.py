@@ -1,5 +1,6 @@
 """Votes between several conditions, counted: who met whom, who won, and whether all can be compared."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -8,8 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from studies.statistics.clusters import Array, Codes, TwoWay, codes
-from studies.statistics.clusters import cells as cell_codes
+from studies.statistics.clusters import Array, Codes, Multiway, Way, codes, crossed, crossings
 
 FIRST, SECOND, TIE = 0, 1, 2  # outcomes of a comparison; left, right, tie where the sides matter
 
@@ -57,32 +57,33 @@ def tally(left: Codes, right: Codes, choice: Codes, n_names: int, *, by_side: bo
 class Clustering:
     """Who gave the votes and on what, as far as variances need it.
 
-    person, item, cell: (groups, a) sparse counts of each group's votes by outcome of the cells. With scores
-    S (a, k) of the outcomes, counts @ S are the groups' score totals, so every model of the same votes shares
-    these counts.
+    ways: the clusterings, people first. counts: (groups, a) sparse counts of each group's votes by outcome of
+    the cells, by the ways that are crossed. With scores S (a, k) of the outcomes, counts @ S are the groups'
+    score totals, so every model of the same votes shares these counts.
     """
 
-    person: csr_array
-    item: csr_array
-    cell: csr_array
-    n_people: int
-    n_items: int
-    unit: str = "item"
+    ways: Sequence[Way]
+    counts: Mapping[tuple[int, ...], csr_array]
 
-    def meat(self, scores: Array) -> TwoWay:
-        """The three parts of the two-way clustered variance of scores (a, k)."""
-        totals = (np.asarray(counts @ scores) for counts in (self.person, self.item, self.cell))
-        person, item, cell = (t.T @ t for t in totals)
-        return TwoWay(person, item, cell, self.n_people, self.n_items)
+    @property
+    def n_people(self) -> int:
+        return self.ways[0].n
+
+    @property
+    def single(self) -> str | None:
+        """What there is only one of beside people, such as an item, or None."""
+        return next((way.name for way in self.ways[1:] if way.n < 2), None)
+
+    def meat(self, scores: Array) -> Multiway:
+        """The parts of the clustered variance of scores (a, k)."""
+        totals = {some: np.asarray(counts @ scores) for some, counts in self.counts.items()}
+        return Multiway({some: t.T @ t for some, t in totals.items()}, tuple(way.n for way in self.ways))
 
 
-def clustering(
-    cells: Cells, person: Codes, item: Codes, n_people: int, n_items: int, unit: str = "item"
-) -> Clustering:
-    """The clustering of the votes in `cells`; person, item: (n,) dense codes below n_people and n_items."""
-    both = cell_codes(person, item, n_items)
-    by_person, by_item, by_both = (_by_outcome(cells, groups) for groups in (person, item, both))
-    return Clustering(by_person, by_item, by_both, n_people, n_items, unit)
+def clustering(cells: Cells, ways: Sequence[Way]) -> Clustering:
+    """The clustering of the votes in `cells`. ways: see `clusters.of_votes`."""
+    some = crossings(range(len(ways)))
+    return Clustering(ways, {each: _by_outcome(cells, crossed([ways[i] for i in each])) for each in some})
 
 
 def _by_outcome(cells: Cells, groups: Codes) -> csr_array:

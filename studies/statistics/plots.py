@@ -91,13 +91,13 @@ def preferences(found: Mapping[str, Any], labels: Mapping[str, str] | None = Non
 
 
 def ranking(block: Mapping[str, Any]) -> str | None:
-    """Log abilities relative to the first name with two-way 95 % intervals, or None."""
+    """Log abilities relative to the first name with clustered 95 % intervals, or None."""
     found = block["bradley_terry"]
     if found["ability"] is None or len(found["names"]) < 3:
         return None
     errors = found["se_two_way"] or found["se"]
     half = 1.96 * np.array(errors)
-    words = "two-way" if found["se_two_way"] else "votes independent"
+    words = "clustered" if found["se_two_way"] else "votes independent"
     return _points(
         found["names"], np.array(found["ability"]), half, half,
         f"log ability (0: {short(found['names'][0])}; 95 %, {words})",

@@ -1,5 +1,6 @@
 """The votes between the baseline and one treatment, and all that they say of it, as plain data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +25,30 @@ class Sample:
     person: Codes
     item: Codes
     cluster: Codes
+    seed: Codes | None = None
 
     def preference(self, estimand: Estimand, unit: str) -> Preference:
         """The preferred share. unit: what the cluster is called in words."""
-        return preference(self.y, self.person, self.item, self.cluster, estimand=estimand, unit=unit)
+        return preference(
+            self.y, self.person, self.item, self.cluster, self.seed, estimand=estimand, unit=unit
+        )
+
+    def only(self, keep: NDArray[np.bool_]) -> "Sample":
+        """The votes (n,) that are kept."""
+        seed = None if self.seed is None else self.seed[keep]
+        return Sample(self.y[keep], self.person[keep], self.item[keep], self.cluster[keep], seed)
+
+
+def together(samples: Sequence[Sample]) -> Sample:
+    """The votes of several samples as one; without seeds where one has none."""
+    seeds = [sample.seed for sample in samples if sample.seed is not None]
+    return Sample(
+        np.concatenate([sample.y for sample in samples]),
+        np.concatenate([sample.person for sample in samples]),
+        np.concatenate([sample.item for sample in samples]),
+        np.concatenate([sample.cluster for sample in samples]),
+        np.concatenate(seeds) if len(seeds) == len(samples) else None,
+    )
 
 
 def sample_of(votes: Votes, baseline: str, treatment: str) -> Sample | None:
@@ -42,7 +63,8 @@ def sample_of(votes: Votes, baseline: str, treatment: str) -> Sample | None:
     choice = votes.choice[rows]
     y = np.where(choice == TIE, 0.5, np.where(choice == np.where(t_left[rows], 0, 1), 1.0, 0.0))
     cluster = votes.item if votes.cluster is None else votes.cluster
-    return Sample(y, votes.participant.codes[rows], votes.item.codes[rows], cluster.codes[rows])
+    seed = None if votes.seed is None else votes.seed.codes[rows]
+    return Sample(y, votes.participant.codes[rows], votes.item.codes[rows], cluster.codes[rows], seed)
 
 
 def in_full(sample: Sample, found: Preference, options: Options) -> dict[str, Any]:
@@ -72,6 +94,7 @@ def in_full(sample: Sample, found: Preference, options: Options) -> dict[str, An
         "n_participants": found.n_people,
         "n_items": found.n_items,
         "n_clusters": found.n_clusters,
+        "n_seeds": found.n_seeds,
         "equivalence": None
         if ninety is None
         else {"margin": options.margin, "low": ninety[0], "high": ninety[1]},
@@ -103,7 +126,7 @@ def never_met(options: Options, reason: str) -> dict[str, Any]:
         "share", "share_decided", "low", "high", "p", "holm_p", "binomial_p_naive", "verdict",
         "se", "df", "n_eff", "equivalence", "wilson_naive", "decided", "other_estimand",
     )  # fmt: skip
-    counts = dict.fromkeys(("n_votes", "n_ties", "n_participants", "n_items", "n_clusters"), 0)
+    counts = dict.fromkeys(("n_votes", "n_ties", "n_participants", "n_items", "n_clusters", "n_seeds"), 0)
     fixed = {"estimand": str(options.estimand), "level": 0.95, "method": "none", "beside": {}}
     return dict.fromkeys(keys) | counts | fixed | {"reason": reason}
 
@@ -130,8 +153,7 @@ def _decided(sample: Sample, decided: NDArray[np.bool_], estimand: Estimand) -> 
 
     It is a ratio; its residuals w - p̂ d vanish for ties, so it is the share of the decided votes alone.
     """
-    only = Sample(sample.y[decided], sample.person[decided], sample.item[decided], sample.cluster[decided])
-    return in_short(only, estimand, "unit")
+    return in_short(sample.only(decided), estimand, "unit")
 
 
 def _look(found: Preference, look: Look) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from studies.statistics.clusters import Array, codes, squares, two_way
+from studies.statistics.clusters import Array, Labels, codes, multiway, sampled
 from studies.statistics.decisions import holm
-from studies.statistics.intervals import Labels, t_quantile, two_sided, wilson
+from studies.statistics.intervals import t_quantile, two_sided, wilson
 from studies.statistics.reasons import reasoned
 
 _NO_VARIANCE = 1e-14
@@ -81,7 +81,7 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class Units:
-    """What was sampled: the unit of each value (n,), and its seed where several units share seeds.
+    """What was sampled: the unit of each value (n,), and its seed, which counts where units share seeds.
 
     Values of one seed have their noise in common, and what a sampler changes depends on it more than on the
     label: they are not independent of one another.
@@ -95,7 +95,7 @@ def clustered_mean(values: ArrayLike, units: Labels | Units | None = None, *, le
     """Mean of values (n,) with V = Σ_g (Σ r)² / n² · G/(G-1) and t(G-1); p is against 0.
 
     units: (n,) the sampled unit of each value, or None where each is its own. With seeds that units share it
-    is clustered both ways (`clusters.two_way`), with t(min(G) - 1).
+    is clustered both ways (`clusters.multiway`), with t(min(G) - 1).
     """
     x = np.asarray(values, np.float64)
     if not len(x):
@@ -123,17 +123,13 @@ class _Spread:
 def _spread(residuals: Array, units: Labels | Units | None) -> _Spread:
     """Of a mean whose values each add a residual (n,) to it."""
     given = _units(units, len(residuals))
-    groups, g = codes(given.unit)
-    if given.seed is None:
-        if g < 2:
-            return _Spread(g, reason="only one sampled unit; an interval needs two or more")
-        return _Spread(g, float(squares(residuals, groups)) * g / (g - 1), g - 1)
-    seeds, n_seeds = codes(given.seed)
-    if min(g, n_seeds) < 2:
-        only = "sampled unit" if g < 2 else "seed, whose noise all values share"
-        return _Spread(g, reason=f"only one {only}; an interval needs two or more")
-    both = two_way(residuals, seeds, groups, n_seeds, g)
-    return _Spread(g, both.variance, both.df)
+    ways = sampled(given.unit, given.seed, called="sampled unit")
+    for way in ways:
+        if way.n < 2:
+            only = "seed, whose noise all values share" if way.name == "seed" else way.name
+            return _Spread(ways[0].n, reason=f"only one {only}; an interval needs two or more")
+    found = multiway(residuals, ways)
+    return _Spread(ways[0].n, found.variance, found.df)
 
 
 def _interval(mean: float, variance: float, df: int, n: int, n_units: int, level: float) -> Mean:
@@ -241,8 +237,8 @@ def metrics(found: Mapping[str, MetricResult]) -> dict[str, MetricResult]:
 
 def _wilcoxon(d: Array, units: Labels | Units | None) -> tuple[float | None, str | None]:
     given = _units(units, len(d))
-    labels = [given.unit] if given.seed is None else [given.unit, given.seed]
-    means = [np.bincount(groups, d) / np.bincount(groups) for groups, _ in map(codes, labels)]
+    ways = sampled(given.unit, given.seed)
+    means = [np.bincount(way.groups, d) / np.bincount(way.groups) for way in ways]
     if not any(of.any() for of in means):
         return None, "wilcoxon_p: all differences are zero"
     from scipy import stats  # takes a second that no page and no command need wait for at its start

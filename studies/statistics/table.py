@@ -18,6 +18,7 @@ from studies.statistics.votes import (
     KNOWN,
     OPTIONAL,
     REQUIRED,
+    UNORDERED,
     BadVote,
     Coder,
     Labels,
@@ -177,7 +178,7 @@ def _code(
         if name == "rt_ms":
             times = _times(coders[name], codes[name], separator)
         else:
-            coded[name] = coders[name].labels(codes[name], ordered=name not in ("item", "cluster"))
+            coded[name] = coders[name].labels(codes[name], ordered=name not in UNORDERED)
     return coded, times
 
 

@@ -86,6 +86,8 @@ def _block(name: str, block: dict[str, Any]) -> list[RenderableType]:
     )
     if block["cluster_unit"] != "item":
         counted += f" in {block['n_clusters']} clusters"
+    if block["n_seeds"]:
+        counted += f", which share {block['n_seeds']} seed{'s' * (block['n_seeds'] != 1)}"
     parts: list[RenderableType] = [Text.assemble((safe(name), "bold"), f"  {counted}")]
     if block["preference"]:
         parts.append(_preferences(block))
@@ -161,7 +163,7 @@ def _ranking(block: dict[str, Any]) -> RenderableType:
         return Text(f"no ranking: {ranking['reason']}", style="dim")
     table = Table(box=None, pad_edge=False)
     table.add_column("condition")
-    for heading in ("log ability", "SE", "SE by person", "SE two-way", "rank", "JOD", "95 % interval"):
+    for heading in ("log ability", "SE", "SE by person", "SE clustered", "rank", "JOD", "95 % interval"):
         table.add_column(heading, justify="right")
 
     def number(values: list[float] | None, i: int) -> str:

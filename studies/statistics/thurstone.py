@@ -39,7 +39,7 @@ def jod(
     clusters: Clustering | None = None,
     estimand: Estimand | str = Estimand.ITEMS_LIKE_THESE,
 ) -> Scale:
-    """Maximum-likelihood JOD values; intervals clustered two-way, or by person for `Estimand.ITEMS`.
+    """Maximum-likelihood JOD values; intervals clustered by all ways, or by person for `Estimand.ITEMS`.
 
     Never raises for data that have no scale: the reason stands in the result.
     """
@@ -64,9 +64,9 @@ def jod(
     bread = np.asarray(np.linalg.inv(information), np.float64)
     parts = clusters.meat(scores)
     if Estimand(estimand) is Estimand.ITEMS:
-        covariance, df = bread @ parts.person @ bread, clusters.n_people - 1
-    elif clusters.n_items < 2:
-        return Scale(value=value, tau=tau, reason=f"all votes are on one {clusters.unit}")
+        covariance, df = bread @ parts.parts[0,] @ bread, clusters.n_people - 1
+    elif clusters.single is not None:
+        return Scale(value=value, tau=tau, reason=f"all votes are on one {clusters.single}")
     else:
         covariance, df = sandwich(bread, parts), parts.df
     variance = np.einsum("ij,jl,il->i", centre, covariance[: k - 1, : k - 1], centre)

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.sparse import csr_array
 
-from studies.statistics.clusters import Array, codes
-from studies.statistics.intervals import Labels, Preference, preference
+from studies.statistics.clusters import Array, Labels, codes
+from studies.statistics.intervals import Preference, preference
 
 # SciPy's function without its checks of every call, which cost as much as the sums and were made before.
 _kendall = getattr(stats.kendalltau, "__wrapped__", stats.kendalltau)
@@ -47,11 +47,19 @@ class TieThreshold:
     accuracy_without: float
 
 
-def agreement(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labels) -> Agreement:
-    """How often decided votes have the metric's sign, two-way clustered, beside the ceiling.
+def agreement(
+    metric: ArrayLike,
+    y: ArrayLike,
+    person: Labels,
+    item: Labels,
+    cluster: Labels | None = None,
+    seed: Labels | None = None,
+) -> Agreement:
+    """How often decided votes have the metric's sign, clustered as shares are, beside the ceiling.
 
     metric: (n,) for each vote the metric's difference treatment - baseline on its item, turned so that
-    higher is better; y: (n,) votes 1, ½, 0; person, item: (n,) labels.
+    higher is better; y: (n,) votes 1, ½, 0; person, item, cluster, seed: (n,) labels, as `preference` has
+    them.
     """
     m, votes = np.asarray(metric, np.float64), np.asarray(y, np.float64)
     people, items = codes(person)[0], codes(item)[0]
@@ -64,10 +72,14 @@ def agreement(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labels) -> 
     others = np.sign(balance[items] - side)
     judged = decided & (seen[items] >= 2)
     ceiling = (1 + others * side) / 2
-    return Agreement(
-        preference(hit[decided], people[decided], items[decided]),
-        preference(ceiling[judged], people[judged], items[judged]),
-    )
+    units = items if cluster is None else codes(cluster)[0]
+    seeds = None if seed is None else codes(seed)[0]
+
+    def share(of: Array, there: NDArray[np.bool_]) -> Preference:
+        of_seed = None if seeds is None else seeds[there]
+        return preference(of[there], people[there], items[there], units[there], of_seed)
+
+    return Agreement(share(hit, decided), share(ceiling, judged))
 
 
 def rank_correlation(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labels, *, seed: int = 0) -> Rank:

@@ -19,7 +19,8 @@ LONGEST = 60  # characters of a label in a message
 CATCH_NAME = "catch"  # the degraded copy's name in a catch trial
 
 REQUIRED = ("participant", "item", "left", "right", "choice")
-OPTIONAL = ("block", "question", "cluster", "kind", "mode", "rt_ms")
+OPTIONAL = ("block", "question", "cluster", "seed", "kind", "mode", "rt_ms")
+UNORDERED = ("item", "cluster", "seed")  # columns whose names need not be sorted
 KNOWN = ("model", "steps", "state")  # columns of the votes export that add a figure and are never refused
 
 
@@ -55,9 +56,10 @@ class Series:
 class Votes:
     """Votes (n,) of a study. left and right index into `conditions`; choice, kind, mode into their tuples.
 
-    cluster: None where each item is a unit of its own. block: the analysis block, `block / question` where
-    there are several questions. rt_ms: NaN where unknown, or None without any. series: by block name, of
-    blocks whose steps are known. state: of each vote's participant, as the votes export writes it, or None.
+    cluster: None where each item is a unit of its own. seed: of the items' pictures, or None. block: the
+    analysis block, `block / question` where there are several questions. rt_ms: NaN where unknown, or None
+    without any. series: by block name, of blocks whose steps are known. state: of each vote's participant,
+    as the votes export writes it, or None.
     """
 
     participant: Labels
@@ -70,6 +72,7 @@ class Votes:
     kind: Codes
     mode: Codes
     cluster: Labels | None = None
+    seed: Labels | None = None
     rt_ms: Array | None = None
     series: Mapping[str, Series] = field(default_factory=dict)
     state: Labels | None = None
@@ -94,6 +97,7 @@ class Votes:
             kind=self.kind[keep],
             mode=self.mode[keep],
             cluster=None if self.cluster is None else cut(self.cluster),
+            seed=None if self.seed is None else cut(self.seed),
             rt_ms=None if self.rt_ms is None else self.rt_ms[keep],
             state=None if self.state is None else cut(self.state),
         )
@@ -151,7 +155,7 @@ def from_columns(columns: Mapping[str, Sequence[Any]]) -> Votes:
     coded: dict[str, Labels] = {}
     for name in (*REQUIRED, *OPTIONAL, *KNOWN):
         if name in columns and name != "rt_ms":
-            coded[name] = factor(columns[name], ordered=name not in ("item", "cluster"))
+            coded[name] = factor(columns[name], ordered=name not in UNORDERED)
     times = None
     if "rt_ms" in columns:
         times = np.array([np.nan if t is None else t for t in columns["rt_ms"]], np.float64)
@@ -175,11 +179,23 @@ def assemble(coded: Mapping[str, Labels], rt_ms: Array | None = None) -> Votes:
         kind=kind,
         mode=mode,
         cluster=coded.get("cluster"),
+        seed=_seeds(coded.get("seed"), coded["item"]),
         rt_ms=rt_ms,
         state=coded.get("state"),
     )
     _check(votes, coded)
     return replace(votes, series=_series(votes, coded))
+
+
+def _seeds(seed: Labels | None, item: Labels) -> Labels | None:
+    """Seeds; an item without one shares its noise with no other."""
+    if seed is None or "" not in seed.names:
+        return seed
+    blank = seed.codes == seed.names.index("")
+    return Labels(
+        np.where(blank, len(seed.names) + item.codes, seed.codes),
+        seed.names + [f"item {name}" for name in item.names],
+    )
 
 
 def _conditions(left: Labels, right: Labels) -> tuple[Codes, Codes, list[str]]:

@@ -1,5 +1,5 @@
 # Reads the tables beside this file with their types, and gives each comparison's share of votes with its
-# two-way clustered 95 % interval, as the results page has it (estimand: items like these).
+# clustered 95 % interval, as the results page has it (estimand: items like these).
 #
 #   Rscript analyse.R
 #
@@ -32,20 +32,34 @@ whole <- function(cell) {
   if (any(abs(number) > .Machine$integer.max, na.rm = TRUE)) number else as.integer(number)
 }
 
-# y: 1 for the treatment, 1/2 for a tie, 0 for the baseline. Variance: Cameron, Gelbach and Miller (2011);
-# interval: Wilson's with the effective number of votes and a t quantile (Korn and Graubard 1998).
-preference <- function(y, person, cluster, level = 0.95) {
+# y: 1 for the treatment, 1/2 for a tie, 0 for the baseline. Variance: Cameron, Gelbach and Miller (2011), by
+# person, by cluster and, where clusters share seeds, by seed; interval: Wilson's with the effective number of
+# votes and a t quantile (Korn and Graubard 1998).
+preference <- function(y, person, cluster, seed, level = 0.95) {
   n <- length(y)
   share <- mean(y)
   people <- length(unique(person))
   clusters <- length(unique(cluster))
-  found <- data.frame(share = share, low = NA, high = NA, p = NA, people = people, clusters = clusters, votes = n)
-  if (min(people, clusters) < 2) return(found)
-  squares <- function(group) sum(rowsum((y - share) / n, group)^2)
-  by_person <- squares(person) * people / (people - 1)
-  by_cluster <- squares(cluster) * clusters / (clusters - 1)
-  variance <- max(by_person + by_cluster - squares(paste(person, cluster, sep = "\r")), by_person, by_cluster)
-  df <- min(people, clusters) - 1
+  ways <- list(person, cluster)
+  seeds <- 0
+  if (nrow(unique(data.frame(cluster, seed))) > length(unique(seed))) {
+    ways <- list(person, cluster, seed)
+    seeds <- length(unique(seed))
+  }
+  found <- data.frame(share = share, low = NA, high = NA, p = NA, people = people, clusters = clusters,
+                      seeds = seeds, votes = n)
+  groups <- sapply(ways, function(way) length(unique(way)))
+  if (min(groups) < 2) return(found)
+  # Each way alone adds with G/(G-1), two crossed take off, three add.
+  term <- function(some) {
+    squared <- sum(rowsum((y - share) / n, do.call(paste, c(ways[some], sep = "\r")))^2)
+    if (length(some) == 1) squared * groups[some] / (groups[some] - 1) else squared * (-1)^(length(some) + 1)
+  }
+  crossings <- function(of) do.call(c, lapply(seq_along(of), function(m) {
+    if (length(of) == 1) list(of) else combn(of, m, simplify = FALSE)
+  }))
+  variance <- max(sapply(crossings(seq_along(ways)), function(of) sum(sapply(crossings(of), term))))
+  df <- min(groups) - 1
   n_eff <- if (variance > 1e-14) min(share * (1 - share) / variance, n) else df + 1
   t <- (share - 0.5) / if (variance > 1e-14) sqrt(variance) else sqrt(0.25 / n_eff)
   z <- qt((1 + level) / 2, df)
@@ -73,6 +87,6 @@ compared <- compared[order(compared$where, compared$treatment), ]
 results <- do.call(rbind, lapply(seq_len(nrow(compared)), function(i) {
   rows <- main[main$where == compared$where[i] & main$treatment == compared$treatment[i], ]
   data.frame(block = compared$where[i], treatment = compared$treatment[i], baseline = compared$baseline[i],
-             preference(rows$y, rows$participant, rows$cluster))
+             preference(rows$y, rows$participant, rows$cluster, rows$seed))
 }))
 write.csv(format(results, digits = 15, trim = TRUE), stdout(), row.names = FALSE)

@@ -39,10 +39,14 @@ def experiment(
     steps: tuple[int, ...] = (20,),
     treatments: tuple[str, ...] = ("se2p",),
     labels: int | None = None,
+    shared: bool = False,
     size: int = 32,
     treatment_size: int | None = None,
 ) -> Experiment:
-    """An experiment whose images are all made. labels: items share that many class labels."""
+    """An experiment whose images are all made.
+
+    labels: items share that many class labels. shared: labels are drawn from the same seeds.
+    """
     number = next(_number)
     model = ImageModel.objects.create(
         name=f"flowers {number}", source=f"test/{number}", takes="labels", labels={"0": "daisy", "1": "tulip"}
@@ -54,7 +58,11 @@ def experiment(
     ]
     items = [
         Item.objects.create(
-            experiment=made, model=model, position=k, seed=k, label=k % labels if labels else None
+            experiment=made,
+            model=model,
+            position=k,
+            seed=k // labels if shared and labels else k,
+            label=k % labels if labels else None,
         )
         for k in range(pairs)
     ]

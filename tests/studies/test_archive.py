@@ -54,9 +54,9 @@ def voted(study: Study) -> Study:
     return study
 
 
-def several() -> Study:
+def several(*, shared: bool) -> Study:
     """Two numbers of steps, three conditions, classes, repeats, practice, catch trials, two questions."""
-    made = experiment(6, steps=(10, 20), treatments=("se2p", "naive"), labels=3)
+    made = experiment(6, steps=(10, 20), treatments=("se2p", "naive"), labels=3, shared=shared)
     made.conditions.filter(name="naive").update(name="=naive")
     return published(
         experiment=made, people=4, comparisons=4, practice=1, catches=1, repeats=1, blind=False,
@@ -64,14 +64,14 @@ def several() -> Study:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[False, True], ids=["seeds of their own", "shared seeds"])
 def unpacked(request, django_db_setup, django_db_blocker, tmp_path_factory):
     """The archive of such a study, unpacked once, with the figures of its page."""
     from django.db import transaction
 
     folder = tmp_path_factory.mktemp("archive")
     with django_db_blocker.unblock(), transaction.atomic():
-        study = voted(several())
+        study = voted(several(shared=request.param))
         page = latest.of(study).found
         content = b"".join(archive.stream(study))
         transaction.set_rollback(True)
@@ -169,7 +169,7 @@ def test_the_r_script_gives_the_shares_and_clustered_intervals(unpacked):
     for key, p in expected.items():
         for name in ("share", "low", "high", "p"):
             assert float(found[key][name]) == pytest.approx(p[name], abs=1e-9)
-        assert int(found[key]["votes"]) == p["n_votes"]
+        assert (int(found[key]["votes"]), int(found[key]["seeds"])) == (p["n_votes"], p["n_seeds"])
 
 
 def test_an_archive_that_was_cut_off_can_not_be_opened(unpacked):

@@ -109,7 +109,7 @@ def test_a_ranking_of_few_people_is_not_to_be_believed():
     many = figures.of(found(("e", "ddpm", 10), treatments=("se2p", "naive")))
 
     said = [next(f.caption for f in made if f.name == "ranking-1") for made in (few, many)]
-    assert "Only 4 people: two-way errors of so few are often far too small." in said[0]
+    assert "Only 4 people: clustered errors of so few are often far too small." in said[0]
     assert "too small" not in said[1]
 
 

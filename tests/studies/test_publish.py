@@ -135,6 +135,25 @@ def test_who_counts_beside_a_new_versions_seats_is_said_before_it_is_published(a
     assert "2 people have finished or are under way: they count too, beside all 3" in page
 
 
+def test_seeds_that_too_few_prompts_share_are_said_before_people_are_asked(admin_client):
+    one, two, own, many = (
+        draft(experiment=experiment(6, labels=6, shared=True)),
+        draft(experiment=experiment(6, labels=3, shared=True)),
+        draft(experiment=experiment(6, labels=3)),
+        draft(experiment=experiment(12, labels=2, shared=True)),
+    )
+
+    said = [
+        " ".join(admin_client.get(f"/admin/studies/study/{s.pk}/publish/").content.decode().split())
+        for s in (one, two, own, many)
+    ]
+
+    assert "its classes share 1 seed. What people prefer on items like these then has no interval" in said[0]
+    assert "its classes share 2 seeds" in said[1]
+    assert "rests on the noise of 2 seeds only" in said[1]
+    assert not any("classes share" in page for page in said[2:])
+
+
 def test_pairs_of_one_file_twice_are_said_before_people_are_asked(admin_client):
     study = draft(4, experiment=experiment(4, treatments=("se2p", "naive")))
     address = f"/admin/studies/study/{study.pk}/publish/"

@@ -4,7 +4,7 @@ import pytest
 
 from studies import wording
 
-ALL = {"verdict": None, "n_items": 6, "n_clusters": 6, "n_participants": 1, "n_votes": 1234}
+ALL = {"verdict": None, "n_items": 6, "n_clusters": 6, "n_seeds": 0, "n_participants": 1, "n_votes": 1234}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ def test_numbers_have_their_nouns():
         wording.rests_on(ALL | {"n_clusters": 2}, "class")
         == "1 person, 6 items in 2 classes, 1\u2009234 votes"
     )
+    assert (
+        wording.rests_on(ALL | {"n_clusters": 2, "n_seeds": 3}, "class")
+        == "1 person, 6 items in 2 classes on 3 shared seeds, 1\u2009234 votes"
+    )
+
+
+def test_what_errors_are_clustered_by_is_said():
+    block = {"cluster_unit": "prompt", "n_seeds": 0}
+
+    assert wording.ways(block) == "person and prompt"
+    assert wording.ways(block | {"n_seeds": 4}) == "person, prompt and seed"
 
 
 @pytest.mark.parametrize(

@@ -503,3 +503,49 @@ def test_the_order_of_votes_changes_no_figure(seed):
     rows, options = list(few_votes(seed)), Options(excluded={"p0": ["by hand"]}, planned_people=4)
 
     assert alike(checked(table(*rows), options), checked(table(*rows[::-1]), options))
+
+
+def shared_seeds(rows, seed=lambda item: item % 5):
+    """The same votes on prompts × 5 seeds."""
+    for row in rows:
+        item = int(row["item"].removeprefix("i"))
+        yield row | {"cluster": f"prompt {item // 5}", "seed": seed(item)}
+
+
+def test_seeds_that_units_share_widen_every_figure_of_a_block():
+    rows = list(shared_seeds(rows_of(items=20, treatments=("se2p", "naive"))))
+    found = checked(table(*rows))["blocks"]["all"]
+    without = checked(table(*({k: v for k, v in row.items() if k != "seed"} for row in rows)))["blocks"][
+        "all"
+    ]
+
+    assert (found["n_clusters"], found["n_seeds"], without["n_seeds"]) == (4, 5, 0)
+    for name, p in found["preference"].items():
+        assert p["n_seeds"] == 5
+        assert "person, cluster and seed" in p["method"]
+        assert p["se"] >= without["preference"][name]["se"]
+    assert found["bradley_terry"]["se_two_way"] != without["bradley_terry"]["se_two_way"]
+
+
+def test_a_column_of_seeds_that_no_two_units_share_changes_no_figure():
+    rows = list(shared_seeds(rows_of(), seed=lambda item: item))
+    bare = [{k: v for k, v in row.items() if k != "seed"} for row in rows]
+
+    assert checked(table(*rows)) == checked(table(*bare))
+
+
+def test_an_item_without_a_seed_shares_its_noise_with_no_other():
+    blank = checked(table(*shared_seeds(rows_of(), seed=lambda item: "")))
+    own = checked(table(*shared_seeds(rows_of(), seed=lambda item: f"its own {item}")))
+
+    assert blank == own
+
+
+def test_one_seed_of_all_prompts_has_a_share_and_a_reason():
+    found = checked(table(*shared_seeds(rows_of(), seed=lambda item: 0)))["blocks"]["all"]["preference"][
+        "se2p"
+    ]
+
+    assert found["share"] is not None and found["low"] is None
+    assert "all votes come from one seed" in found["reason"]
+    assert found["other_estimand"]["low"] is not None

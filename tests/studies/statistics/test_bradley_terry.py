@@ -4,7 +4,7 @@ import pytest
 import statsmodels.api as sm
 
 from studies.statistics.bradley_terry import bradley_terry, rank_ranges, side_bias
-from studies.statistics.clusters import codes
+from studies.statistics.clusters import codes, of_votes
 from studies.statistics.pairs import clustering, components, from_wins, never_beaten, tally
 
 BASEBALL = [
@@ -33,7 +33,7 @@ def simulated(seed, n, ability, *, ties=0.0, side=0.0, people=20, items=30):
 
 
 def biased(cells, person):
-    return side_bias(cells, clustering(cells, person, person, len(set(person)), len(set(person))))
+    return side_bias(cells, clustering(cells, of_votes(person, person)))
 
 
 def test_agrestis_baseball():
@@ -110,7 +110,7 @@ def test_clustered_errors_agree_with_statsmodels():
     other = model.fit(disp=0, cov_type="cluster", cov_kwds=options)
 
     cells = tally(left, right, choice, 3)
-    found = bradley_terry(cells, NAMES, clustering(cells, person, item, 20, 30))
+    found = bradley_terry(cells, NAMES, clustering(cells, of_votes(person, item)))
 
     assert found.ability[1:] == pytest.approx(other.params, abs=1e-6)
     assert found.se_clustered[1:] == pytest.approx(other.bse, rel=1e-5)
@@ -122,12 +122,32 @@ def test_two_way_errors_are_the_sum_of_three_sandwiches():
     cells = tally(left, right, choice, 3)
 
     def variance(groups):
-        clusters = clustering(cells, groups, item, int(groups.max()) + 1, 30)
+        clusters = clustering(cells, of_votes(groups, item))
         return bradley_terry(cells, NAMES, clusters).se_clustered ** 2
 
-    found = bradley_terry(cells, NAMES, clustering(cells, person, item, 20, 30))
+    found = bradley_terry(cells, NAMES, clustering(cells, of_votes(person, item)))
 
     assert found.se_two_way**2 == pytest.approx(variance(person) + variance(item) - variance(cell), rel=1e-6)
+
+
+def test_errors_with_shared_seeds_are_the_sum_of_seven_sandwiches():
+    left, right, choice, person, item = simulated(4, 1500, np.array([0, 0.7]))
+    prompt, seed = item // 5, item % 5
+    choice = np.where(seed == 0, left, choice)  # there the first condition always wins
+    cells = tally(left, right, choice, 2)
+
+    def variance(groups):
+        clusters = clustering(cells, of_votes(groups, item))
+        return bradley_terry(cells, NAMES, clusters).se_clustered ** 2
+
+    crossed = (person * 6 + prompt, person * 5 + seed, item)
+    expected = sum(map(variance, (person, prompt, seed))) - sum(map(variance, crossed))
+    expected += variance(person * 30 + item)
+    found = bradley_terry(cells, NAMES, clustering(cells, of_votes(person, prompt, seed)))
+
+    assert found.se_two_way**2 == pytest.approx(expected, rel=1e-6)
+    one = clustering(cells, of_votes(person, prompt, np.zeros(1500)))
+    assert "nothing can be said of other seeds" in bradley_terry(cells, NAMES, one).reason
 
 
 def test_conditions_that_no_vote_ties_together_are_no_ranking():
@@ -181,7 +201,7 @@ def test_all_ties_place_nobody_above_another():
 def test_one_person_has_abilities_but_no_clustered_error():
     left, right, choice, _, item = simulated(5, 300, np.array([0, 0.5, 1]))
     cells = tally(left, right, choice, 3)
-    found = bradley_terry(cells, NAMES, clustering(cells, np.zeros(300, int), item, 1, 30))
+    found = bradley_terry(cells, NAMES, clustering(cells, of_votes(np.zeros(300, int), item)))
 
     assert found.se_clustered is None
     assert found.ability is not None

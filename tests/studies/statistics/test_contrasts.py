@@ -32,6 +32,31 @@ def test_the_difference_of_two_shares_by_hand():
     assert found.p == pytest.approx(2 * stats.t.sf(gap.mean() / np.sqrt(variance), 14))
 
 
+def test_items_that_share_seeds_are_clustered_by_seed_too():
+    y, group, person, item = crossed(1, [0.5, 0.7])
+    prompt, seed = item // 3, item % 3  # 5 prompts × 3 seeds
+    gap = (y.reshape(2, 20, 5, 3)[1] - y.reshape(2, 20, 5, 3)[0]) / 300
+    residual = gap - gap.mean()
+
+    def part(*kept):
+        return (residual.sum(axis=tuple(axis for axis in range(3) if axis not in kept)) ** 2).sum()
+
+    alone = [part(0) * 20 / 19, part(1) * 5 / 4, part(2) * 3 / 2]
+    two = [alone[i] + alone[j] - part(i, j) for i, j in ((0, 1), (0, 2), (1, 2))]
+    every = sum(alone) - part(0, 1) - part(0, 2) - part(1, 2) + part(0, 1, 2)
+    found = contrast(y, person, prompt, group, seed)
+
+    assert found.se**2 == pytest.approx(max(*alone, *two, every))
+    assert found.df == 2
+    steps = np.where(group == 0, 10, 100)
+    assert trend(y, np.zeros(600), steps, person, prompt, seed).df == 2
+    assert equality(y, group, person, prompt, seed).df == (1, 2)
+    one = np.zeros(600)
+    assert "one seed" in contrast(y, person, prompt, group, one).reason
+    assert "one seed" in trend(y, one, steps, person, prompt, one).reason
+    assert "1 clusters" in equality(y, group, person, prompt, one).reason
+
+
 def test_what_a_person_adds_to_both_sides_cancels():
     y, group, person, item = crossed(2, [0.5, 0.6], sd=2.0)
     found = contrast(y, person, item, group)

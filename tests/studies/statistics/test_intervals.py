@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from studies.statistics.clusters import codes, two_way
+from studies.statistics.clusters import codes, multiway, of_votes
 from studies.statistics.intervals import Estimand, preference, wilson
 
 GRID = np.array([[1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]], dtype=float)  # people × items
@@ -26,11 +26,11 @@ def test_wilson_gives_the_published_intervals(wins, n, low, high):
 
 
 def test_the_two_way_parts_of_the_reference_table():
-    parts = two_way((GRID.ravel() - 0.75) / 12, PEOPLE, ITEMS, 3, 4)
+    found = multiway((GRID.ravel() - 0.75) / 12, of_votes(PEOPLE, ITEMS))
 
-    assert float(parts.person) == pytest.approx(0.0138889, abs=1e-7)
-    assert float(parts.item) == pytest.approx(0.0190972, abs=1e-7)
-    assert float(parts.cell) == pytest.approx(0.0156250, abs=1e-7)
+    assert {some: float(part) for some, part in found.parts.items()} == pytest.approx(
+        {(0,): 0.0138889, (1,): 0.0190972, (0, 1): 0.0156250}, abs=1e-7
+    )
 
 
 def test_items_like_these_by_hand():
@@ -52,9 +52,81 @@ def test_the_variance_is_never_below_one_clustering_alone():
     for _ in range(50):
         y = rng.integers(0, 2, 12).astype(float)
         if 0 < y.mean() < 1:
-            parts = two_way((y - y.mean()) / 12, PEOPLE, ITEMS, 3, 4)
+            alone = multiway((y - y.mean()) / 12, of_votes(PEOPLE, ITEMS))
             found = preference(y, PEOPLE, ITEMS)
-            assert found.variance >= max(parts.by_person, parts.by_item) - 1e-12
+            assert found.variance >= max(alone.by(0), alone.by(1)) - 1e-12
+
+
+def crossed(rng, people, labels, seeds, spread=0.0):
+    """Votes of people who each saw every label × seed; spread: the SD of seeds on the logit scale."""
+    person, label, seed = (axis.ravel() for axis in np.indices((people, labels, seeds)))
+    logit = rng.normal(0, 0.5, people)[person] + rng.normal(0, 0.3, labels)[label]
+    logit = logit + rng.normal(0, spread, seeds)[seed]
+    return (rng.random(len(logit)) < 1 / (1 + np.exp(-logit))).astype(float), person, label, seed
+
+
+def test_votes_on_shared_seeds_are_clustered_by_seed_too():
+    y, person, label, seed = crossed(np.random.default_rng(2), 7, 4, 6, spread=1.0)
+    residual = ((y - y.mean()) / len(y)).reshape(7, 4, 6)
+
+    def part(*kept):
+        summed = residual.sum(axis=tuple(axis for axis in range(3) if axis not in kept))
+        return (summed**2).sum()
+
+    alone = [part(0) * 7 / 6, part(1) * 4 / 3, part(2) * 6 / 5]
+    two = [alone[i] + alone[j] - part(i, j) for i, j in ((0, 1), (0, 2), (1, 2))]
+    every = sum(alone) - part(0, 1) - part(0, 2) - part(1, 2) + part(0, 1, 2)
+    found = preference(y, person, label * 6 + seed, label, seed, unit="prompt")
+
+    assert float(multiway(residual.ravel(), of_votes(person, label, seed)).by(0, 1, 2)) == pytest.approx(
+        every
+    )
+    assert found.variance == pytest.approx(max(*alone, *two, every), rel=1e-9)
+    assert found.variance > preference(y, person, label * 6 + seed, label).variance
+    assert (found.df, found.n_clusters, found.n_seeds) == (3, 4, 6)
+    assert found.method.startswith("Wilson, clustered by person, prompt and seed, t(3)")
+
+
+def test_the_variance_with_seeds_is_never_below_that_of_fewer_ways():
+    for number in range(50):
+        y, person, label, seed = crossed(np.random.default_rng(number), 3, 3, 3)
+        if 0 < y.mean() < 1:
+            parts = multiway((y - y.mean()) / len(y), of_votes(person, label, seed))
+            found = preference(y, person, label * 3 + seed, label, seed)
+            fewer = [parts.by(*some) for some in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2))]
+            assert found.variance >= max(fewer) - 1e-12
+
+
+def test_seeds_that_no_two_units_share_change_nothing():
+    y, person, label, seed = crossed(np.random.default_rng(3), 8, 5, 4)
+    own = label * 4 + seed
+
+    assert preference(y, person, own, label, own) == preference(y, person, own, label)
+    assert preference(y, person, own, seed=own) == preference(y, person, own)
+
+
+def test_one_seed_of_all_items_has_no_interval_for_items_like_these():
+    y, person, item = GRID.ravel(), PEOPLE, ITEMS
+    found = preference(y, person, item, seed=np.zeros(12))
+
+    assert (found.share, found.low, found.p, found.n_seeds) == (0.75, None, None, 1)
+    assert found.reason == "all votes come from one seed; an interval for seeds like these needs two or more"
+    assert preference(y, person, item, seed=np.zeros(12), estimand="items").low is not None
+
+
+def test_intervals_hold_where_items_share_seeds():
+    """Prompts × 4 seeds, as labs draw them: by person and prompt alone the interval is far too short."""
+    holds = {"with seeds": 0, "without": 0}
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        y, person, label, seed = crossed(rng, 12, 20, 4, spread=0.8)
+        item = label * 4 + seed
+        for name, seeds in (("with seeds", seed), ("without", None)):
+            found = preference(y, person, item, label, seeds)
+            holds[name] += found.low <= 0.5 <= found.high
+
+    assert holds["with seeds"] >= 0.92 * 200
+    assert holds["without"] <= 0.75 * 200
 
 
 def test_these_items_is_the_usual_variance_of_people_means_when_all_saw_all():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from studies.statistics.clusters import of_votes
 from studies.statistics.pairs import clustering, from_wins, tally
 from studies.statistics.thurstone import JOD, jod
 from tests.studies.statistics.test_bradley_terry import NAMES, simulated
@@ -38,7 +39,7 @@ def test_intervals_of_two_conditions_follow_the_share():
     person, item = (axis.ravel() for axis in np.indices((40, 50)))
     won = rng.random(2000) < 0.7
     cells = tally(np.zeros(2000, int), np.ones(2000, int), np.where(won, 1, 0), 2)
-    found = jod(cells, NAMES, clustering(cells, person, item, 40, 50), "items")
+    found = jod(cells, NAMES, clustering(cells, of_votes(person, item)), "items")
 
     share = won.mean()
     gap = found.value[1] - found.value[0]
@@ -57,7 +58,7 @@ def test_without_a_scale_there_is_a_reason():
 def test_one_item_gives_values_without_an_interval():
     left, right, choice, person, _ = simulated(3, 200, np.array([0, 0.5]))
     cells = tally(left, right, choice, 2)
-    found = jod(cells, NAMES, clustering(cells, person, np.zeros(200, int), 20, 1))
+    found = jod(cells, NAMES, clustering(cells, of_votes(person, np.zeros(200, int))))
 
     assert found.value is not None
     assert found.low is None
