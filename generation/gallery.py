@@ -47,7 +47,10 @@ class ByScore(DropdownFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         found, first = [], _first(request)
         sides_of = {"baseline": first, "treatment": other(first), "gain": f"{other(first)} - {first}"}
+        asked = _metrics(request)
         for name, metric in METRICS.items():
+            if name not in asked:
+                continue
             sides = ("pair",) if metric.kind == "pair" else ("treatment", "gain", "baseline")
             for side in sides:
                 of = name if side == "pair" else f"{name}: {sides_of[side]}"
@@ -362,6 +365,13 @@ def _first(request: HttpRequest) -> str:
         return "baseline"
     found = Condition.objects.filter(experiment__in=_experiments(request), position=0)
     return found.values_list("name", flat=True).first() or "baseline"
+
+
+def _metrics(request: HttpRequest) -> set[str]:
+    """What the experiments that are looked at are scored by; and the score that is chosen, if one is."""
+    asked = {name for names in _experiments(request).values_list("metrics", flat=True) for name in names}
+    chosen = _read(request.GET.get("score"))
+    return asked | {chosen[0]} if chosen else asked
 
 
 def _read(chosen: str | None) -> tuple[str, str, str] | None:

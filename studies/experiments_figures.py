@@ -252,7 +252,7 @@ def _costs(found: Found) -> Iterator[Planned]:
                 COST, f"{metric} over evaluations" + (f": {unit['model']}" if several else ""), caption,
                 ("model", "condition", "steps", "evaluations", *_MEAN, "items"), rows,
                 Drawing.by("lines",
-                    _first(series), xlabel="evaluations an image", ylabel=metric,
+                    _first(series), xlabel="evaluations an image", ylabel=metric, grey=wording.base(found),
                     title=f"{metric} of each condition over evaluations",
                 ),
             )  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor, log10
 from textwrap import fill
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -31,6 +32,7 @@ FAR = 15  # times the typical size: farther values would press all others into o
 _CLOSE = 1.3  # ticks nearer than this factor share a name
 _TICKS = 3  # on each side of 0, where a scale is logarithmic
 _WIDEST = 2  # power of ten of a map's numbers that are written as they are
+_LEAST = 1e-3  # of a map's numbers, as they are written, that has a digit of its own
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FEWEST_ROWS = 4  # by whose height a map is as high as the name of its colours is long
 _DASHED = (0, (4, 3))
@@ -96,20 +98,23 @@ def lines(
     title: str,
     zero: bool = False,
     yardstick: tuple[str, Sequence[tuple[float, Point]]] | None = None,
+    grey: str | None = None,
 ) -> str:
     """Values over a number of steps or evaluations (log scale), one line a series, eight at most.
 
     zero: draws the line of no difference. yardstick: the name of a dashed line with its band, and its points.
+    grey: the series that is drawn so and takes no colour from the others, which keep theirs where it is not.
     """
     with styled():
         figure = Figure((WIDTH, 2.2), layout="constrained")
         axes = figure.add_subplot()
+        looks = _looks(series, grey)
         for which, (name, points) in enumerate(series.items()):
             x = np.array([at for at, _ in points]) * _aside(which, len(series))
-            look = marked(which) | {"linestyle": "-", "linewidth": 0.8}
-            axes.plot(x, [point[0] for _, point in points], label=short(name), **look)
+            line = looks[name] | {"linestyle": "-", "linewidth": 0.8}
+            axes.plot(x, [point[0] for _, point in points], label=short(name), **line)
             for at, (_, point) in zip(x, points, strict=True):
-                axes.errorbar(at, point[0], yerr=_error(point), **marked(which))
+                axes.errorbar(at, point[0], yerr=_error(point), **looks[name])
         if yardstick is not None:
             _draw_yardstick(axes, *yardstick)
         if zero:
@@ -123,6 +128,13 @@ def lines(
         if len(series) > 1 or yardstick is not None:
             name_below(figure, [short(name) for name in (*series, *(yardstick or ())[:1])])
         return as_svg(figure, title)
+
+
+def _looks(names: Iterable[str], grey: str | None) -> dict[str, dict[str, Any]]:
+    """Each series' colour and mark, in turn; one may be grey."""
+    coloured = [name for name in names if name != grey]
+    looks = {name: marked(which) for which, name in enumerate(coloured)}
+    return looks if grey is None else looks | {grey: marked(0) | {"color": "0.35", "marker": "x"}}
 
 
 def front(points: Sequence[tuple[str, float, Point]], *, xlabel: str, ylabel: str, title: str) -> str:
@@ -185,7 +197,7 @@ def sweep_map(
             axes.text(
                 column,
                 row,
-                f"{value:{'+' if signed else ''}.{places}f}{'*' if (row, column) in told else ''}",
+                f"{_in_cell(value, places, signed)}{'*' if (row, column) in told else ''}",
                 ha="center",
                 va="center",
                 fontsize=6,
@@ -208,6 +220,15 @@ def sweep_map(
         bar.outline.set_visible(False)
         bar.set_label(fill(unit, 6 * rows))
         return as_svg(figure, title)
+
+
+def _in_cell(value: float, places: int, signed: bool) -> str:
+    """A map's number; one that these places would make 0 has its first digit, or is said to be about 0."""
+    sign = "+" if signed else ""
+    written = f"{value:{sign}.{places}f}"
+    if value == 0 or float(written) != 0:
+        return written
+    return f"{value:{sign}.1g}" if abs(value) >= _LEAST else "≈ 0"
 
 
 def _power(grid: np.ndarray) -> int:

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from generation.models import Condition
+from generation.models import Condition, Experiment
 from tests.studies.factories import experiment
 
 pytestmark = pytest.mark.django_db
@@ -20,6 +20,7 @@ def pair(client, made):
 @pytest.fixture
 def se2p_first():
     made = experiment(2, treatments=("other",))
+    Experiment.objects.update(metrics=["sharpness"])
     Condition.objects.filter(experiment=made, position=0).update(name="se2p")
     Condition.objects.filter(experiment=made, position=1).update(name="baseline")
     return made
@@ -27,10 +28,25 @@ def se2p_first():
 
 def test_the_plain_baseline_is_called_so(admin_client):
     made = experiment(2)
+    Experiment.objects.update(metrics=["sharpness"])
     for page in (gallery(admin_client, experiment=made.pk), gallery(admin_client), pair(admin_client, made)):
         assert "Baseline, treatment" in page
         assert "Scores (baseline → treatment)" in page
     assert "sharpness: treatment - baseline, highest first" in gallery(admin_client, experiment=made.pk)
+
+
+def test_only_scores_that_there_are_can_be_ordered_by(admin_client):
+    one, other = experiment(1), experiment(1)
+    Experiment.objects.filter(pk=one.pk).update(metrics=["sharpness"])
+    Experiment.objects.filter(pk=other.pk).update(metrics=["niqe"])
+
+    page = gallery(admin_client, experiment=one.pk)
+    assert "sharpness: treatment, highest first" in page
+    assert "niqe: treatment" not in page and "musiq: treatment" not in page
+    both = gallery(admin_client)
+    assert "sharpness: treatment" in both and "niqe: treatment" in both and "musiq: treatment" not in both
+    chosen = gallery(admin_client, experiment=one.pk, score="niqe.gain.high")
+    assert "niqe: treatment - baseline, highest first" in chosen
 
 
 def test_another_first_condition_is_called_by_its_name(admin_client, se2p_first):

@@ -86,6 +86,28 @@ def test_small_numbers_of_a_map_are_written_in_a_power_of_ten_that_their_scale_n
     assert "difference, in 10⁻⁴" in " ".join(shown)
 
 
+def test_a_map_of_very_different_numbers_says_none_that_is_not_0_to_be_0():
+    svg = plots.sweep_map(
+        ["1"], [10, 20, 40, 80], {(0, 0): 23.1, (0, 1): -0.04, (0, 2): 0.0004, (0, 3): 0.0},
+        best={}, told={(0, 1)}, parameter="ρ", unit="difference", title="t",
+    )  # fmt: skip
+
+    assert {"+23", "-0.04*", "≈ 0", "+0"} <= set(texts(svg))
+
+
+def test_a_condition_keeps_its_colour_beside_a_baseline():
+    points = [(10, (0.1, 0.0, 0.2)), (20, (0.2, 0.1, 0.3))]
+
+    def colours(grey, *names):
+        with_lines = plots.lines(dict.fromkeys(names, points), xlabel="", ylabel="", title="", grey=grey)
+        return set(re.findall(r"stroke: (#\w{6})", with_lines)) & {c.lower() for c in plots.COLOURS} - {
+            "#000000"
+        }
+
+    assert colours("baseline", "baseline", "se2p", "naive") == colours(None, "se2p", "naive")
+    assert colours("baseline", "baseline", "se2p", "naive") < colours(None, "baseline", "se2p", "naive")
+
+
 def test_lines_are_told_apart_by_name():
     assert {"se2p", "naive", "seeds", "steps N"} <= set(texts(DRAWN["lines"]()))
 
