@@ -83,9 +83,9 @@ def _preference(found: Mapping[str, Any]) -> Figure:
     )  # fmt: skip
     caption = (
         "Share of votes for the treatment, ties counted half, with its 95\u2009% interval; estimand: "
-        f"{wording.ESTIMANDS[analysis['estimand']]}, clustered by person and item or what items share, "
-        "Wilson's interval with the effective number of votes. The broken line is no preference. "
-        f"{wording.counted(analysis['votes'])}. {wording.exclusions(found['counts'])}"
+        f"{wording.ESTIMANDS[analysis['estimand']]}, clustered by person and item or what items share, and "
+        "by seed where these share one, Wilson's interval with the effective number of votes. The broken "
+        f"line is no preference. {wording.counted(analysis['votes'])}. {wording.exclusions(found['counts'])}"
     )
     if len(rows) > plots.MOST_ROWS:
         caption += f" The first {plots.MOST_ROWS} of {len(rows)} are drawn."

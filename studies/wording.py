@@ -79,7 +79,7 @@ def rests_on(found: Found, unit: str) -> str:
     if found["n_clusters"] != found["n_items"]:
         items += f" in {many(found['n_clusters'], unit)}"
     if found["n_seeds"]:
-        items += f" on {many(found['n_seeds'], 'shared seed')}"
+        items += f" of {many(found['n_seeds'], 'seed')}"
     return f"{people(found['n_participants'])}, {items}, {many(found['n_votes'], 'vote')}"
 
 

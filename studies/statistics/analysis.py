@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from studies.statistics import across, exclusions
 from studies.statistics.blocks import Block, Found, baseline_of, block_figures
-from studies.statistics.clusters import Codes
+from studies.statistics.clusters import Codes, of_votes, seeds_of
 from studies.statistics.decisions import holm, verdict
 from studies.statistics.options import Options
 from studies.statistics.people import Care
@@ -99,13 +99,18 @@ def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
             if treatment == baseline or (sample := sample_of(block.main, baseline, treatment)) is None:
                 continue
             spread = random_effects(sample.y, sample.person, sample.cluster)
-            values = {
+            values: dict[str, Any] = {
                 "participant": _spread(spread.participant),
                 "item": _spread(spread.item),
                 "n_participants": spread.n_people,
                 "n_items": spread.n_items,
                 "n_votes": spread.n_votes,
             }
+            if seeds := seeds_of(of_votes(sample.person, sample.cluster, sample.seed)):
+                values["warning"] = (
+                    f"the items are of {seeds} seeds that some share; how far these differ is in neither SD, "
+                    "so that a plan from them promises too much for items that share seeds"
+                )
             found[name][treatment] = reasoned(values, spread.reason)
     return found
 

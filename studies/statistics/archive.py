@@ -70,8 +70,13 @@ def _votes(folder: Path) -> Votes | None:
     if _SOME_QUOTED.search(data):
         data = _unquoted(data)
     votes = table.read(data)
-    # Draws of people and items are the page's where their order is.
-    return replace(votes, item=_sorted(votes.item))
+    # Draws of people, items, clusters and seeds are the page's where their order is.
+    return replace(
+        votes,
+        item=_sorted(votes.item),
+        cluster=votes.cluster and _sorted(votes.cluster),
+        seed=votes.seed and _sorted(votes.seed),
+    )
 
 
 def _unquoted(data: bytes) -> bytes:

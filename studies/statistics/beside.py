@@ -128,8 +128,10 @@ def _against(values: _Values, sample: Sample, judged: _Judged) -> tuple[scores.M
     known = ~np.isnan(of_code[sample.item])
     m, y = of_code[sample.item[known]], sample.y[known]
     kept = sample.only(known)
-    agreement = validity.agreement(m, y, kept.person, kept.item, kept.cluster, kept.seed)
-    rank = validity.rank_correlation(m, y, kept.person, kept.item)
+    several = len(np.unique(kept.cluster)) < len(np.unique(kept.item))
+    labels = (kept.person, kept.item, kept.cluster if several else None, kept.seed)
+    agreement = validity.agreement(m, y, *labels)
+    rank = validity.rank_correlation(m, y, *labels)
     ties = validity.tie_threshold(m, y)
     return result, {
         "read_as_better": "lower" if meaning.better == "lower" else "higher",

@@ -17,6 +17,7 @@ from studies.statistics.preferences import Sample, in_full, in_short, never_met,
 from studies.statistics.reasons import reasoned
 from studies.statistics.thurstone import jod
 from studies.statistics.votes import MAIN, REPEAT, TIE, Votes
+from studies.statistics.words import plural
 
 
 class Block:
@@ -185,7 +186,7 @@ def _few(block: Block) -> dict[str, str]:
     fewest = min(block.ways, key=lambda way: way.n)
     if fewest.n >= FEW_CLUSTERS:
         return {}
-    called = "people" if fewest.name == "person" else f"units ({fewest.name})"
+    called = fewest.name if fewest.n == 1 else plural(fewest.name)
     return {"warning": f"only {fewest.n} {called}: clustered errors of so few are often far too small"}
 
 

@@ -93,7 +93,7 @@ def of_votes(
 
 
 def seeds_of(ways: Sequence[Way]) -> int:
-    """How many seeds votes are clustered by; 0 where no two units share one."""
+    """How many seeds the votes are of, where some of them are shared; else 0."""
     return next((way.n for way in ways if way.name == "seed"), 0)
 
 
@@ -155,6 +155,19 @@ class Multiway:
         added = sum(term for crossed, term in terms.items() if len(crossed) % 2)
         return positive(np.asarray(sum(terms.values())), np.asarray(added))
 
+    def covariance(self) -> Array:
+        """The matrix of a model's parameters: by the first two ways, without small-sample factors.
+
+        With a third, no direction has less variance than by any two of the ways or by all: the three-way
+        matrix alone is often below the two-way one.
+        """
+        found = self.matrix(0, 1, corrected=False)
+        for some in crossings(range(len(self.sizes))):
+            if len(some) > 1 and some[-1] > 1:
+                more = self.matrix(*some, corrected=False)
+                found = found + positive(more - found, more + found)
+        return found
+
     def between(self, outer: Array) -> "Multiway":
         """The same of scores that `outer` (m, k) is multiplied with: each part as outer @ part @ outer.T."""
         return Multiway({some: outer @ part @ outer.T for some, part in self.parts.items()}, self.sizes)
@@ -172,7 +185,7 @@ def crossings(ways: Iterable[int]) -> list[tuple[int, ...]]:
     return [some for size in range(1, len(known) + 1) for some in combinations(known, size)]
 
 
-def crossed(ways: Sequence[Way]) -> Codes:
+def cells_of(ways: Sequence[Way]) -> Codes:
     """Dense codes of the cells that occur of these ways."""
     groups = ways[0].groups
     for way in ways[1:]:
@@ -193,5 +206,5 @@ def positive(matrix: Array, terms: Array) -> Array:
 
 def multiway(scores: Array, ways: Sequence[Way]) -> Multiway:
     """Clustered by each of the ways. scores: (n,) or (n, k)."""
-    parts = {some: squares(scores, crossed([ways[i] for i in some])) for some in crossings(range(len(ways)))}
+    parts = {some: squares(scores, cells_of([ways[i] for i in some])) for some in crossings(range(len(ways)))}
     return Multiway(parts, tuple(way.n for way in ways))

@@ -4,6 +4,7 @@ All from the same people and items, so that what one person or item adds to both
 scores of all votes go through one multiway clustered variance.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,12 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from studies.statistics import logit
-from studies.statistics.clusters import ROUNDING, Labels, codes, multiway, of_votes
+from studies.statistics.clusters import ROUNDING, Labels, Way, codes, multiway, of_votes
 from studies.statistics.intervals import t_quantile, two_sided
 from studies.statistics.pairs import separated
+from studies.statistics.words import plural
 
 _NO_VARIANCE = 1e-14
-_ONE = "all votes come from one person, one item or one seed"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Equality:
-    """Wald's test that all shares are equal, referred to F with (q, min(G) - 1) degrees of freedom."""
+    """Wald's test that all shares are equal, as Hotelling's T²: F with (q, min(G) - q) degrees of freedom."""
 
     shares: tuple[float, ...]
     statistic: float | None
@@ -64,9 +65,9 @@ def contrast(
     sizes = (~member).sum(), member.sum()
     scores = np.where(member, (values - shares[1]) / sizes[1], -(values - shares[0]) / sizes[0])
     difference = float(shares[1] - shares[0])
-    ways = of_votes(person, item, seed)
-    if any(way.n < 2 for way in ways):
-        return Contrast(difference, reason=_ONE)
+    ways = of_votes(person, item, seed, called="sampled unit")
+    if (one := _only(ways)) is not None:
+        return Contrast(difference, reason=one)
     parts = multiway(scores, ways)
     return _wald(difference, parts.variance, parts.df, level)
 
@@ -107,9 +108,9 @@ def trend(
         return Contrast(None, reason="model or steps separate the votes, so the trend has no finite estimate")
     found = logit.fit(design, counts, offered)
     beta = float(found.theta[-1])
-    ways = of_votes(person, item, seed)
-    if any(way.n < 2 for way in ways):
-        return Contrast(beta, reason=_ONE)
+    ways = of_votes(person, item, seed, called="sampled unit")
+    if (one := _only(ways)) is not None:
+        return Contrast(beta, reason=one)
     p = 1 / (1 + np.exp(-(x @ found.theta)))
     scores = ((values - p[cell])[:, None] * x[cell]) @ found.covariance[:, -1]
     parts = multiway(scores, ways)
@@ -125,15 +126,17 @@ def equality(
     """
     values = np.asarray(y, np.float64)
     models, n_models = codes(model)
-    ways = of_votes(person, item, seed)
+    ways = of_votes(person, item, seed, called="sampled unit")
     sizes = np.bincount(models)
     shares = np.bincount(models, values) / sizes
     found = tuple(float(s) for s in shares)
     if n_models < 2:
         return Equality(found, None, None, reason="only one model")
-    df = (n_models - 1, min(way.n for way in ways) - 1)
-    if df[1] < df[0]:
-        return Equality(found, None, None, reason=f"{df[1] + 1} clusters are too few for {n_models} models")
+    fewest = min(ways, key=lambda way: way.n)
+    df = (n_models - 1, fewest.n - n_models + 1)
+    if df[1] < 1:
+        few = f"{fewest.n} {fewest.name} is" if fewest.n == 1 else f"{fewest.n} {plural(fewest.name)} are"
+        return Equality(found, None, None, reason=f"{few} too few for {n_models} models")
     scores = np.zeros((len(values), n_models))
     scores[np.arange(len(values)), models] = (values - shares[models]) / sizes[models]
     parts = multiway(scores, ways)
@@ -144,13 +147,18 @@ def equality(
     middles = [differ @ parts.matrix(*some) @ differ.T for some in parts.parts]
     least = ROUNDING * max(float(np.trace(middle)) for middle in middles)
     statistics = [
-        float(gap @ np.linalg.solve(middle, gap)) / df[0]
+        # A matrix estimated from G clusters makes it too large by so much.
+        float(gap @ np.linalg.solve(middle, gap)) / df[0] * (df[1] / (fewest.n - 1))
         for middle in middles
         if np.linalg.eigvalsh(middle)[0] > least
     ]
     if not statistics:
         return Equality(found, None, None, reason="the votes of some models show no variance to test against")
     return Equality(found, min(statistics), float(special.fdtrc(*df, min(statistics))), df)
+
+
+def _only(ways: Sequence[Way]) -> str | None:
+    return next((f"all votes come from one {way.name}" for way in ways if way.n < 2), None)
 
 
 def _wald(estimate: float, variance: float, df: int, level: float) -> Contrast:

@@ -46,8 +46,8 @@ class Fit:
 
 
 def sandwich(bread: Array, meat: Multiway) -> Array:
-    """H⁻¹ (M_person + M_item - M_cell …) H⁻¹ with negative eigenvalues set to 0. (k, k)"""
-    return meat.between(bread).matrix(corrected=False)
+    """H⁻¹ (M_person + M_item - M_cell) H⁻¹ with negative eigenvalues set to 0; see `Multiway.covariance`."""
+    return meat.between(bread).covariance()
 
 
 def fit(design: Array, counts: Array, available: NDArray[np.bool_]) -> Fit:

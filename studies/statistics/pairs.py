@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from studies.statistics.clusters import Array, Codes, Multiway, Way, codes, crossed, crossings
+from studies.statistics.clusters import Array, Codes, Multiway, Way, cells_of, codes, crossings
 
 FIRST, SECOND, TIE = 0, 1, 2  # outcomes of a comparison; left, right, tie where the sides matter
 
@@ -83,7 +83,7 @@ class Clustering:
 def clustering(cells: Cells, ways: Sequence[Way]) -> Clustering:
     """The clustering of the votes in `cells`. ways: see `clusters.of_votes`."""
     some = crossings(range(len(ways)))
-    return Clustering(ways, {each: _by_outcome(cells, crossed([ways[i] for i in each])) for each in some})
+    return Clustering(ways, {each: _by_outcome(cells, cells_of([ways[i] for i in each])) for each in some})
 
 
 def _by_outcome(cells: Cells, groups: Codes) -> csr_array:

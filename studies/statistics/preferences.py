@@ -40,14 +40,14 @@ class Sample:
 
 
 def together(samples: Sequence[Sample]) -> Sample:
-    """The votes of several samples as one; without seeds where one has none."""
+    """The votes of several samples of the same study as one."""
     seeds = [sample.seed for sample in samples if sample.seed is not None]
     return Sample(
         np.concatenate([sample.y for sample in samples]),
         np.concatenate([sample.person for sample in samples]),
         np.concatenate([sample.item for sample in samples]),
         np.concatenate([sample.cluster for sample in samples]),
-        np.concatenate(seeds) if len(seeds) == len(samples) else None,
+        np.concatenate(seeds) if seeds else None,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.statistics import scores
-from studies.statistics.clusters import Array, Codes, cells, codes
+from studies.statistics.clusters import Array, Codes, codes, shared
 from studies.statistics.decisions import ALPHA, holm
 from studies.statistics.intervals import FEW_CLUSTERS
 from studies.statistics.reasons import reasoned
@@ -170,9 +170,8 @@ def _part(data: Scored, m: int) -> _Part:
     items = np.flatnonzero(data.model == m)
     model = data.models[m]
     subjects, n = codes(data.subject[items])
-    seeds, n_seeds = codes(data.seed[items])
-    shared = int(cells(seeds, subjects, n).max()) + 1 > n_seeds  # some seed is of several labels or prompts
-    of_seed = seeds if shared else None
+    seeds, _ = codes(data.seed[items])
+    of_seed = seeds if shared(subjects, seeds) else None
     if 1 < n < len(items):
         return _Part(data, m, model, items, model.shares, subjects, n, of_seed)
     # One label with many seeds, or one seed of each: every item is its own unit.

@@ -87,7 +87,7 @@ def _block(name: str, block: dict[str, Any]) -> list[RenderableType]:
     if block["cluster_unit"] != "item":
         counted += f" in {block['n_clusters']} clusters"
     if block["n_seeds"]:
-        counted += f", which share {block['n_seeds']} seed{'s' * (block['n_seeds'] != 1)}"
+        counted += f" of {block['n_seeds']} seed{'s' * (block['n_seeds'] != 1)}"
     parts: list[RenderableType] = [Text.assemble((safe(name), "bold"), f"  {counted}")]
     if block["preference"]:
         parts.append(_preferences(block))
@@ -248,8 +248,8 @@ def variance(found: dict[str, Any]) -> list[RenderableType]:
                     high = "no bound" if part["high"] is None else f"{part['high']:.2f}"
                     names = (Text(safe(block)), Text(safe(treatment)), of)
                     table.add_row(*names, f"{part['sd']:.2f}", f"{part['low']:.2f} – {high}")
-            if "reason" in spread:
-                notes.append(f"{safe(block)}, {safe(treatment)}: {spread['reason']}")
+            said = [spread[key] for key in ("reason", "warning") if key in spread]
+            notes += [f"{safe(block)}, {safe(treatment)}: {sentence}" for sentence in said]
     return ["", table, *(Text(note, style="dim") for note in notes)]
 
 

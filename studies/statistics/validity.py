@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.sparse import csr_array
 
-from studies.statistics.clusters import Array, Labels, codes
+from studies.statistics.clusters import Array, Labels, Way, codes, sampled
 from studies.statistics.intervals import Preference, preference
 
 # SciPy's function without its checks of every call, which cost as much as the sums and were made before.
@@ -72,23 +72,33 @@ def agreement(
     others = np.sign(balance[items] - side)
     judged = decided & (seen[items] >= 2)
     ceiling = (1 + others * side) / 2
-    units = items if cluster is None else codes(cluster)[0]
-    seeds = None if seed is None else codes(seed)[0]
+    units, seeds = (None if labels is None else codes(labels)[0] for labels in (cluster, seed))
 
     def share(of: Array, there: NDArray[np.bool_]) -> Preference:
-        of_seed = None if seeds is None else seeds[there]
-        return preference(of[there], people[there], items[there], units[there], of_seed)
+        shared = (None if labels is None else labels[there] for labels in (units, seeds))
+        return preference(of[there], people[there], items[there], *shared)
 
     return Agreement(share(hit, decided), share(ceiling, judged))
 
 
-def rank_correlation(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labels, *, seed: int = 0) -> Rank:
+def rank_correlation(
+    metric: ArrayLike,
+    y: ArrayLike,
+    person: Labels,
+    item: Labels,
+    cluster: Labels | None = None,
+    seed: Labels | None = None,
+    *,
+    rng: int = 0,
+) -> Rank:
     """τ-b of the metric's difference and the share of votes over items.
 
-    metric, y: (n,) as in `agreement`, the metric the same for all votes of an item. People and items are
-    drawn with replacement, both at once, with a fixed seed (Owen 2007). Up to `MANY_ITEMS` items the interval
-    is the middle 95 % of `BOOTSTRAPS` draws; beyond, where τ is as good as normal, it is τ ± 1.96 standard
-    deviations of `FEW_BOOTSTRAPS`, cut at ±1.
+    metric, y: (n,) as in `agreement`, the metric the same for all votes of an item; person, item, cluster,
+    seed: (n,) labels. People and items are drawn with replacement, both at once (Owen 2007), by a generator
+    that begins with `rng`; where clusters (else items) share seeds, clusters and seeds are drawn instead, and
+    an item counts as often as both of its own were. Up to `MANY_ITEMS` items the interval is the middle 95 %
+    of `BOOTSTRAPS` draws; beyond, where τ is as good as normal, it is τ ± 1.96 standard deviations of
+    `FEW_BOOTSTRAPS`, cut at ±1.
     """
     m, votes = np.asarray(metric, np.float64), np.asarray(y, np.float64)
     people, n_people = codes(person)
@@ -102,13 +112,20 @@ def rank_correlation(metric: ArrayLike, y: ArrayLike, person: Labels, item: Labe
         return Rank(None, None, None, n_items, "all items have the same metric or the same share")
     many = n_items > MANY_ITEMS
     draws = FEW_BOOTSTRAPS if many else BOOTSTRAPS
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(n_people, np.full(n_people, 1 / n_people), draws).astype(np.float64)
+    generator = np.random.default_rng(rng)
+    weights = generator.multinomial(n_people, np.full(n_people, 1 / n_people), draws).astype(np.float64)
     shape = (n_people, n_items)
     given = (votes, np.ones(len(votes)))
     sums, counts = (weights @ csr_array((each, (people, items)), shape=shape) for each in given)
-    drawn = rng.integers(0, n_items, (draws, n_items))
-    times = np.stack([np.bincount(chosen, minlength=n_items) for chosen in drawn])
+    ways = sampled(items if cluster is None else cluster, seed)
+    if any(way.name == "seed" and way.n < 2 for way in ways):
+        return Rank(tau, None, None, n_items, "all votes come from one seed")
+    times = np.ones((draws, n_items), np.int64)
+    for way in ways if len(ways) > 1 else [Way(items, n_items, "item")]:
+        of_item = np.zeros(n_items, np.int64)
+        of_item[items] = way.groups
+        drawn = generator.integers(0, way.n, (draws, way.n))
+        times *= np.stack([np.bincount(chosen, minlength=way.n) for chosen in drawn])[:, of_item]
     times[counts == 0] = 0  # an item none of whose judges was drawn has no share
     shares = sums / np.maximum(counts, 1)
     found = _tau_drawn(value, shares, times, many)

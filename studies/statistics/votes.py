@@ -20,6 +20,7 @@ CATCH_NAME = "catch"  # the degraded copy's name in a catch trial
 
 REQUIRED = ("participant", "item", "left", "right", "choice")
 OPTIONAL = ("block", "question", "cluster", "seed", "kind", "mode", "rt_ms")
+NO_SEED = ("", "NA")  # NA is what R writes
 UNORDERED = ("item", "cluster", "seed")  # columns whose names need not be sorted
 KNOWN = ("model", "steps", "state")  # columns of the votes export that add a figure and are never refused
 
@@ -188,14 +189,14 @@ def assemble(coded: Mapping[str, Labels], rt_ms: Array | None = None) -> Votes:
 
 
 def _seeds(seed: Labels | None, item: Labels) -> Labels | None:
-    """Seeds; an item without one shares its noise with no other."""
-    if seed is None or "" not in seed.names:
-        return seed
-    blank = seed.codes == seed.names.index("")
-    return Labels(
-        np.where(blank, len(seed.names) + item.codes, seed.codes),
-        seed.names + [f"item {name}" for name in item.names],
-    )
+    """Seeds; an empty one is that of the item's other votes, else shares its noise with no other item."""
+    if seed is None:
+        return None
+    blank = np.isin(seed.codes, [code for code, name in enumerate(seed.names) if name in NO_SEED])
+    of_item = len(seed.names) + np.arange(len(item.names))
+    of_item[item.codes[~blank]] = seed.codes[~blank]
+    names = [*seed.names, *(f"item {name}" for name in item.names)]
+    return Labels(np.where(blank, of_item[item.codes], seed.codes), names)
 
 
 def _conditions(left: Labels, right: Labels) -> tuple[Codes, Codes, list[str]]:
@@ -297,8 +298,9 @@ def _check(votes: Votes, coded: Mapping[str, Labels]) -> None:
         )
     if (row := second_vote(votes, main, by_mode=True)) is not None:
         raise BadVote(row, "participant", _twice(votes, row))
-    if votes.cluster is not None:
-        _nested(votes, main)
+    for column, labels in (("cluster", votes.cluster), ("seed", votes.seed)):
+        if labels is not None:
+            _nested(votes, main, column, labels)
 
 
 def _twice(votes: Votes, row: int) -> str:
@@ -348,21 +350,21 @@ def place(votes: Votes, rows: NDArray[np.int64], *, person: bool, mode: bool = F
     return key
 
 
-def _nested(votes: Votes, main: NDArray[np.bool_]) -> None:
-    """Each item of a block lies in one cluster."""
-    assert votes.cluster is not None
+def _nested(votes: Votes, main: NDArray[np.bool_], column: str, labels: Labels) -> None:
+    """Each item of a block lies in one cluster, and has one seed."""
     rows = np.flatnonzero(main)
     place = votes.block.codes[rows] * len(votes.item.names) + votes.item.codes[rows]
     _, first, of_place = np.unique(place, return_index=True, return_inverse=True)
-    expected = votes.cluster.codes[rows][first][of_place]
-    if (at := _first(votes.cluster.codes[rows] != expected)) is not None:
+    expected = labels.codes[rows][first][of_place]
+    if (at := _first(labels.codes[rows] != expected)) is not None:
         row = int(rows[at])
-        raise BadVote(
-            row,
-            "cluster",
-            f"item {quoted(votes.item[row])} is in cluster {quoted(votes.cluster[row])} here and in "
-            f"{quoted(votes.cluster.names[expected[at]])} before; an item belongs to one cluster",
-        )
+        here, before = quoted(labels[row]), quoted(labels.names[expected[at]])
+        said = {
+            "cluster": f"is in cluster {here} here and in {before} before; an item belongs to one cluster",
+            "seed": f"has the seed {here} here and {before} before; its pictures have one: leave the column "
+            "out if it holds another seed",
+        }
+        raise BadVote(row, column, f"item {quoted(votes.item[row])} {said[column]}")
 
 
 def _first(mask: NDArray[np.bool_]) -> int | None:

@@ -60,6 +60,14 @@ def test_it_works():
         assert absent not in text
 
 
+def test_seeds_that_classes_share_are_named():
+    study = published(people=2, blind=False, experiment=experiment(4, labels=2, shared=True))
+
+    assert "clustered by person and by class, and by seed where these share one (Cameron" in said(
+        voted(study)
+    )
+
+
 def test_it_tells_nothing_of_what_people_preferred():
     left, right = (
         said(voted(published(3, people=2, blind=False), choice=choice)) for choice in ("left", "right")

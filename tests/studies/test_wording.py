@@ -29,7 +29,7 @@ def test_numbers_have_their_nouns():
     )
     assert (
         wording.rests_on(ALL | {"n_clusters": 2, "n_seeds": 3}, "class")
-        == "1 person, 6 items in 2 classes on 3 shared seeds, 1\u2009234 votes"
+        == "1 person, 6 items in 2 classes of 3 seeds, 1\u2009234 votes"
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studies.statistics.analysis import NotAnalysable, analyze, variance
-from studies.statistics.contrasts import trend
+from studies.statistics.contrasts import contrast, equality, trend
 from studies.statistics.exclusions import Rules
 from studies.statistics.intervals import Estimand, preference
 from studies.statistics.options import Look, Options
@@ -524,7 +524,73 @@ def test_seeds_that_units_share_widen_every_figure_of_a_block():
         assert p["n_seeds"] == 5
         assert "person, cluster and seed" in p["method"]
         assert p["se"] >= without["preference"][name]["se"]
-    assert found["bradley_terry"]["se_two_way"] != without["bradley_terry"]["se_two_way"]
+        assert "low" in p["decided"] and p["decided"] != without["preference"][name]["decided"]
+    errors, fewer = (block["bradley_terry"]["se_two_way"] for block in (found, without))
+    assert all(one >= other for one, other in zip(errors, fewer, strict=True)) and errors != fewer
+    widths, less = (np.subtract(block["jod"]["high"], block["jod"]["low"]) for block in (found, without))
+    assert (widths >= less).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (list(rows_of(people=4)), "only 4 people:"),
+        ([row | {"cluster": f"c{int(row['item'][1:]) % 3}"} for row in rows_of()], "only 3 clusters:"),
+        ([row | {"seed": int(row["item"][1:]) % 2} for row in rows_of()], "only 2 seeds:"),
+        ([row | {"seed": 0} for row in rows_of()], "only 1 seed:"),
+    ],
+)
+def test_a_ranking_of_few_says_of_what_there_are_few(rows, said):
+    assert checked(table(*rows))["blocks"]["all"]["bradley_terry"]["warning"].startswith(said)
+
+
+def test_comparisons_across_blocks_know_the_seeds():
+    """Each block has 10 prompts, the seeds are those of both."""
+    rows = [
+        row | {"cluster": row["item"], "seed": int(row["item"][1:]) % 3}
+        for block, seed, share in (("a", 1, 0.55), ("b", 2, 0.7))
+        for row in rows_of(seed=seed, block=block, share=share)
+    ]
+    rows = [row | {"steps": 10 if row["block"] == "a" else 100, "model": "m"} for row in rows]
+    votes = table(*rows)
+    found = checked(votes)
+
+    y, person, item, group = [], [], [], []
+    for row in rows:
+        chosen = row[row["choice"]] if row["choice"] != "tie" else None
+        y.append(0.5 if chosen is None else float(chosen == "se2p"))
+        person.append(row["participant"])
+        item.append(row["item"])
+        group.append(int(row["block"] == "b"))
+    seed = [int(name[1:]) % 3 for name in item]
+    steps = [100 if g else 10 for g in group]
+    (difference,) = found["contrasts"]
+    assert difference["p"] == pytest.approx(contrast(y, person, item, group, seed).p)
+    assert difference["p"] != pytest.approx(contrast(y, person, item, group).p)
+    assert found["equality"]["se2p"]["p"] == pytest.approx(equality(y, group, person, item, seed).p)
+    assert found["equality"]["se2p"]["df"] == [1, 2]
+    (line,) = found["trend"]
+    assert line["p"] == pytest.approx(trend(y, np.zeros(len(y)), steps, person, item, seed).p)
+
+
+def test_an_item_of_two_seeds_is_refused_and_a_repeat_without_one_has_its_items():
+    rows = list(shared_seeds(rows_of()))
+    with pytest.raises(BadVote, match="has the seed '7' here and '0' before") as caught:
+        table(*rows, rows[0] | {"participant": "another", "seed": 7})
+    assert caught.value.column == "seed"
+
+    again = [row | {"kind": "repeat", "choice": "left"} for row in rows[:20]]
+    blank, known, missing = (table(*rows, *(r | {"seed": s(r)} for r in again)) for s in (
+        lambda row: "", lambda row: row["seed"], lambda row: "NA",
+    ))  # fmt: skip
+    assert checked(blank) == checked(known) == checked(missing)
+
+
+def test_spreads_of_items_that_share_seeds_come_with_a_warning():
+    rows = list(shared_seeds(rows_of()))
+
+    assert "of 5 seeds that some share" in variance(table(*rows))["all"]["se2p"]["warning"]
+    assert "warning" not in variance(table(*rows_of()))["all"]["se2p"]
 
 
 def test_a_column_of_seeds_that_no_two_units_share_changes_no_figure():

@@ -51,10 +51,23 @@ def test_items_that_share_seeds_are_clustered_by_seed_too():
     steps = np.where(group == 0, 10, 100)
     assert trend(y, np.zeros(600), steps, person, prompt, seed).df == 2
     assert equality(y, group, person, prompt, seed).df == (1, 2)
+    assert equality(y, group, person, prompt, seed).p == pytest.approx(found.p)
     one = np.zeros(600)
     assert "one seed" in contrast(y, person, prompt, group, one).reason
     assert "one seed" in trend(y, one, steps, person, prompt, one).reason
-    assert "1 clusters" in equality(y, group, person, prompt, one).reason
+    assert "1 seed is too few" in equality(y, group, person, prompt, one).reason
+
+
+def test_the_error_of_the_test_of_equality_is_kept_with_few_seeds():
+    """Four models of one quality, whose noise differs by seed: the test must not find them unequal."""
+    rng, wrong = np.random.default_rng(1), 0
+    group, person, prompt, seed = (axis.ravel() for axis in np.indices((4, 12, 8, 5)))
+    for _ in range(100):
+        logit = rng.normal(0, 0.8, (4, 5))[group, seed] + rng.normal(0, 0.5, 12)[person]
+        y = (rng.random(len(seed)) < 1 / (1 + np.exp(-logit))).astype(float)
+        wrong += equality(y, group, person, prompt, seed).p < 0.05
+
+    assert wrong <= 9
 
 
 def test_what_a_person_adds_to_both_sides_cancels():
@@ -116,7 +129,7 @@ def test_unequal_models_are_found_unequal():
     found = equality(y, group, person, item)
 
     assert found.p < 1e-4
-    assert found.df == (2, 14)
+    assert found.df == (2, 13)
     assert found.shares == pytest.approx(y.reshape(3, -1).mean(axis=1))
 
 

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from studies.statistics import validity
+from studies.statistics.intervals import preference
 from studies.statistics.validity import agreement, rank_correlation, tie_threshold
 
 
@@ -62,6 +63,47 @@ def test_tau_that_does_not_exist_has_a_reason():
     assert "three items" in rank_correlation([1.0, 1.0], [1, 0], [0, 1], [0, 0]).reason
     metric, y, person, item = study(4)
     assert "same metric" in rank_correlation(np.zeros_like(metric), y, person, item).reason
+
+
+def on_shared_seeds(number, seeds=4, prompts=15, people=12):
+    """Votes and a metric that both depend on the seed, and not on one another."""
+    rng = np.random.default_rng(number)
+    person, prompt, seed = (axis.ravel() for axis in np.indices((people, prompts, seeds)))
+    noise, other = rng.normal(0, 1, (2, seeds))
+    metric = (other[seed] + rng.normal(0, 0.3, (prompts, seeds))[prompt, seed]).astype(float)
+    y = (rng.random(len(seed)) < 1 / (1 + np.exp(-noise[seed]))).astype(float)
+    return metric, y, person, prompt * seeds + seed, prompt, seed
+
+
+def test_the_bootstrap_draws_seeds_where_prompts_share_them():
+    holds = {True: 0, False: 0}
+    for number in range(40):
+        votes = on_shared_seeds(number)
+        for known in holds:
+            found = rank_correlation(*(votes if known else votes[:4]))
+            holds[known] += found.low <= 0 <= found.high
+
+    assert holds[True] >= 34
+    assert holds[False] <= 28
+
+
+def test_agreement_is_clustered_by_prompt_and_seed():
+    metric, y, person, item, prompt, seed = on_shared_seeds(1)
+    found = agreement(metric, y, person, item, prompt, seed)
+
+    hit = (1 + np.sign(metric) * np.where(y > 0.5, 1, -1)) / 2
+    assert found.metric == preference(hit, person, item, prompt, seed)
+    assert found.ceiling.n_seeds == 4
+    assert found.metric.se > agreement(metric, y, person, item).metric.se
+    assert "one item;" in agreement(metric, y, person, np.zeros(len(y))).metric.reason
+
+
+def test_one_seed_of_all_items_leaves_tau_without_an_interval():
+    metric, y, person, item, prompt, _ = on_shared_seeds(2)
+    found = rank_correlation(metric, y, person, item, prompt, np.zeros(len(y)))
+
+    assert found.tau is not None and found.low is None
+    assert found.reason == "all votes come from one seed"
 
 
 def test_the_threshold_of_ties_by_hand():
