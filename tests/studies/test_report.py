@@ -201,6 +201,7 @@ def test_sections_of_an_unfinished_experiment_say_so():
 
     section = experiments_report.sections(found, [])[0]
     assert "not finished" in section.paragraphs[0]
+    assert "pairs are flagged once all are there" in section.paragraphs[0]
 
 
 def findings(made):
