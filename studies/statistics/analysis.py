@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from studies.statistics import across, exclusions
 from studies.statistics.blocks import Block, Found, baseline_of, block_figures
-from studies.statistics.clusters import Codes, of_votes, seeds_of
+from studies.statistics.clusters import Codes, sampled, seeds_of
 from studies.statistics.decisions import holm, verdict
 from studies.statistics.options import Options
 from studies.statistics.people import Care
@@ -106,7 +106,7 @@ def variance(votes: Votes, options: Options | None = None) -> dict[str, Any]:
                 "n_items": spread.n_items,
                 "n_votes": spread.n_votes,
             }
-            if seeds := seeds_of(of_votes(sample.person, sample.cluster, sample.seed)):
+            if seeds := seeds_of(sampled(sample.cluster, sample.seed)):
                 values["warning"] = (
                     f"the items are of {seeds} seeds that some share; how far these differ is in neither SD, "
                     "so that a plan from them promises too much for items that share seeds"

@@ -17,7 +17,7 @@ from studies.statistics.preferences import Sample, in_full, in_short, never_met,
 from studies.statistics.reasons import reasoned
 from studies.statistics.thurstone import jod
 from studies.statistics.votes import MAIN, REPEAT, TIE, Votes
-from studies.statistics.words import plural
+from studies.statistics.words import amount
 
 
 class Block:
@@ -186,8 +186,8 @@ def _few(block: Block) -> dict[str, str]:
     fewest = min(block.ways, key=lambda way: way.n)
     if fewest.n >= FEW_CLUSTERS:
         return {}
-    called = fewest.name if fewest.n == 1 else plural(fewest.name)
-    return {"warning": f"only {fewest.n} {called}: clustered errors of so few are often far too small"}
+    few = amount(fewest.n, fewest.name)
+    return {"warning": f"only {few}: clustered errors of so few are often far too small"}
 
 
 def _numbers(values: NDArray[Any] | None) -> list[Any] | None:

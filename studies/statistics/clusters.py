@@ -97,6 +97,11 @@ def seeds_of(ways: Sequence[Way]) -> int:
     return next((way.n for way in ways if way.name == "seed"), 0)
 
 
+def only_one(ways: Sequence[Way]) -> str | None:
+    """What there is only one of, such as a seed, so that nothing can be said of others; else None."""
+    return next((way.name for way in ways if way.n < 2), None)
+
+
 def sampled(
     unit: Labels,
     seed: Labels | None = None,

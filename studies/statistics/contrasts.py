@@ -4,7 +4,6 @@ All from the same people and items, so that what one person or item adds to both
 scores of all votes go through one multiway clustered variance.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from studies.statistics import logit
-from studies.statistics.clusters import ROUNDING, Labels, Way, codes, multiway, of_votes
+from studies.statistics.clusters import ROUNDING, Labels, codes, multiway, of_votes, only_one
 from studies.statistics.intervals import t_quantile, two_sided
 from studies.statistics.pairs import separated
-from studies.statistics.words import plural
+from studies.statistics.words import amount
 
 _NO_VARIANCE = 1e-14
 
@@ -66,8 +65,8 @@ def contrast(
     scores = np.where(member, (values - shares[1]) / sizes[1], -(values - shares[0]) / sizes[0])
     difference = float(shares[1] - shares[0])
     ways = of_votes(person, item, seed, called="sampled unit")
-    if (one := _only(ways)) is not None:
-        return Contrast(difference, reason=one)
+    if (one := only_one(ways)) is not None:
+        return Contrast(difference, reason=f"all votes come from one {one}")
     parts = multiway(scores, ways)
     return _wald(difference, parts.variance, parts.df, level)
 
@@ -109,8 +108,8 @@ def trend(
     found = logit.fit(design, counts, offered)
     beta = float(found.theta[-1])
     ways = of_votes(person, item, seed, called="sampled unit")
-    if (one := _only(ways)) is not None:
-        return Contrast(beta, reason=one)
+    if (one := only_one(ways)) is not None:
+        return Contrast(beta, reason=f"all votes come from one {one}")
     p = 1 / (1 + np.exp(-(x @ found.theta)))
     scores = ((values - p[cell])[:, None] * x[cell]) @ found.covariance[:, -1]
     parts = multiway(scores, ways)
@@ -135,8 +134,8 @@ def equality(
     fewest = min(ways, key=lambda way: way.n)
     df = (n_models - 1, fewest.n - n_models + 1)
     if df[1] < 1:
-        few = f"{fewest.n} {fewest.name} is" if fewest.n == 1 else f"{fewest.n} {plural(fewest.name)} are"
-        return Equality(found, None, None, reason=f"{few} too few for {n_models} models")
+        few = f"{amount(fewest.n, fewest.name)} {'is' if fewest.n == 1 else 'are'} too few"
+        return Equality(found, None, None, reason=f"{few} for {n_models} models")
     scores = np.zeros((len(values), n_models))
     scores[np.arange(len(values)), models] = (values - shares[models]) / sizes[models]
     parts = multiway(scores, ways)
@@ -155,10 +154,6 @@ def equality(
     if not statistics:
         return Equality(found, None, None, reason="the votes of some models show no variance to test against")
     return Equality(found, min(statistics), float(special.fdtrc(*df, min(statistics))), df)
-
-
-def _only(ways: Sequence[Way]) -> str | None:
-    return next((f"all votes come from one {way.name}" for way in ways if way.n < 2), None)
 
 
 def _wald(estimate: float, variance: float, df: int, level: float) -> Contrast:

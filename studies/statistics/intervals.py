@@ -30,6 +30,7 @@ from studies.statistics.clusters import (
     codes,
     multiway,
     of_votes,
+    only_one,
     seeds_of,
     squares,
 )
@@ -181,11 +182,9 @@ def _items_like_these(votes: _Votes) -> Preference:
     if n == 0:
         return votes.result(estimand, reason="no votes")
     share = float(votes.y.mean())
-    for way in votes.ways:
-        if way.n < 2:
-            like = f"an interval for {plural(way.name)} like these needs two or more"
-            reason = f"all votes come from one {way.name}; {like}"
-            return votes.result(estimand, share=share, reason=reason)
+    if (one := only_one(votes.ways)) is not None:
+        like = f"an interval for {plural(one)} like these needs two or more"
+        return votes.result(estimand, share=share, reason=f"all votes come from one {one}; {like}")
     parts = multiway((votes.y - share) / n, votes.ways)
     by = listed(way.name for way in votes.ways)
     return _interval(votes, estimand, share, parts.variance, parts.df + 1, by)

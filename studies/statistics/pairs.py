@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from studies.statistics.clusters import Array, Codes, Multiway, Way, cells_of, codes, crossings
+from studies.statistics.clusters import Array, Codes, Multiway, Way, cells_of, codes, crossings, only_one
 
 FIRST, SECOND, TIE = 0, 1, 2  # outcomes of a comparison; left, right, tie where the sides matter
 
@@ -72,7 +72,7 @@ class Clustering:
     @property
     def single(self) -> str | None:
         """What there is only one of beside people, such as an item, or None."""
-        return next((way.name for way in self.ways[1:] if way.n < 2), None)
+        return only_one(self.ways[1:])
 
     def meat(self, scores: Array) -> Multiway:
         """The parts of the clustered variance of scores (a, k)."""

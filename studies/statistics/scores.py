@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from studies.statistics.clusters import Array, Labels, codes, multiway, sampled
+from studies.statistics.clusters import Array, Labels, codes, multiway, only_one, sampled
 from studies.statistics.decisions import holm
 from studies.statistics.intervals import t_quantile, two_sided, wilson
 from studies.statistics.reasons import reasoned
@@ -124,10 +124,9 @@ def _spread(residuals: Array, units: Labels | Units | None) -> _Spread:
     """Of a mean whose values each add a residual (n,) to it."""
     given = _units(units, len(residuals))
     ways = sampled(given.unit, given.seed, called="sampled unit")
-    for way in ways:
-        if way.n < 2:
-            only = "seed, whose noise all values share" if way.name == "seed" else way.name
-            return _Spread(ways[0].n, reason=f"only one {only}; an interval needs two or more")
+    if (one := only_one(ways)) is not None:
+        only = "seed, whose noise all values share" if one == "seed" else one
+        return _Spread(ways[0].n, reason=f"only one {only}; an interval needs two or more")
     found = multiway(residuals, ways)
     return _Spread(ways[0].n, found.variance, found.df)
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.statistics.intervals import Estimand
+from studies.statistics.words import amount
 
 BAR = 31  # characters from share 0 to 1; odd, so that ½ has one of its own
 MOST_ROWS = 40
@@ -87,7 +88,7 @@ def _block(name: str, block: dict[str, Any]) -> list[RenderableType]:
     if block["cluster_unit"] != "item":
         counted += f" in {block['n_clusters']} clusters"
     if block["n_seeds"]:
-        counted += f" of {block['n_seeds']} seed{'s' * (block['n_seeds'] != 1)}"
+        counted += f" of {amount(block['n_seeds'], 'seed')}"
     parts: list[RenderableType] = [Text.assemble((safe(name), "bold"), f"  {counted}")]
     if block["preference"]:
         parts.append(_preferences(block))

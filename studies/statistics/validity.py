@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.sparse import csr_array
 
-from studies.statistics.clusters import Array, Labels, Way, codes, sampled
+from studies.statistics.clusters import Array, Labels, Way, codes, only_one, sampled
 from studies.statistics.intervals import Preference, preference
 
 # SciPy's function without its checks of every call, which cost as much as the sums and were made before.
@@ -118,10 +118,12 @@ def rank_correlation(
     given = (votes, np.ones(len(votes)))
     sums, counts = (weights @ csr_array((each, (people, items)), shape=shape) for each in given)
     ways = sampled(items if cluster is None else cluster, seed)
-    if any(way.name == "seed" and way.n < 2 for way in ways):
-        return Rank(tau, None, None, n_items, "all votes come from one seed")
+    if len(ways) < 2:
+        ways = [Way(items, n_items, "item")]
+    if (one := only_one(ways)) is not None:
+        return Rank(tau, None, None, n_items, f"all votes come from one {one}")
     times = np.ones((draws, n_items), np.int64)
-    for way in ways if len(ways) > 1 else [Way(items, n_items, "item")]:
+    for way in ways:
         of_item = np.zeros(n_items, np.int64)
         of_item[items] = way.groups
         drawn = generator.integers(0, way.n, (draws, way.n))

@@ -193,6 +193,8 @@ def _seeds(seed: Labels | None, item: Labels) -> Labels | None:
     if seed is None:
         return None
     blank = np.isin(seed.codes, [code for code, name in enumerate(seed.names) if name in NO_SEED])
+    if not blank.any():
+        return seed
     of_item = len(seed.names) + np.arange(len(item.names))
     of_item[item.codes[~blank]] = seed.codes[~blank]
     names = [*seed.names, *(f"item {name}" for name in item.names)]
@@ -298,9 +300,8 @@ def _check(votes: Votes, coded: Mapping[str, Labels]) -> None:
         )
     if (row := second_vote(votes, main, by_mode=True)) is not None:
         raise BadVote(row, "participant", _twice(votes, row))
-    for column, labels in (("cluster", votes.cluster), ("seed", votes.seed)):
-        if labels is not None:
-            _nested(votes, main, column, labels)
+    if votes.cluster is not None or votes.seed is not None:
+        _nested(votes, main)
 
 
 def _twice(votes: Votes, row: int) -> str:
@@ -350,21 +351,25 @@ def place(votes: Votes, rows: NDArray[np.int64], *, person: bool, mode: bool = F
     return key
 
 
-def _nested(votes: Votes, main: NDArray[np.bool_], column: str, labels: Labels) -> None:
+def _nested(votes: Votes, main: NDArray[np.bool_]) -> None:
     """Each item of a block lies in one cluster, and has one seed."""
     rows = np.flatnonzero(main)
     place = votes.block.codes[rows] * len(votes.item.names) + votes.item.codes[rows]
     _, first, of_place = np.unique(place, return_index=True, return_inverse=True)
-    expected = labels.codes[rows][first][of_place]
-    if (at := _first(labels.codes[rows] != expected)) is not None:
-        row = int(rows[at])
-        here, before = quoted(labels[row]), quoted(labels.names[expected[at]])
-        said = {
-            "cluster": f"is in cluster {here} here and in {before} before; an item belongs to one cluster",
-            "seed": f"has the seed {here} here and {before} before; its pictures have one: leave the column "
-            "out if it holds another seed",
-        }
-        raise BadVote(row, column, f"item {quoted(votes.item[row])} {said[column]}")
+    for column, labels in (("cluster", votes.cluster), ("seed", votes.seed)):
+        if labels is None:
+            continue
+        expected = labels.codes[rows][first][of_place]
+        if (at := _first(labels.codes[rows] != expected)) is not None:
+            row = int(rows[at])
+            here, before = quoted(labels[row]), quoted(labels.names[expected[at]])
+            said = {
+                "cluster": f"is in cluster {here} here and in {before} before; an item belongs to one "
+                "cluster",
+                "seed": f"has the seed {here} here and {before} before; its pictures have one: leave the "
+                "column out if it holds another seed",
+            }
+            raise BadVote(row, column, f"item {quoted(votes.item[row])} {said[column]}")
 
 
 def _first(mask: NDArray[np.bool_]) -> int | None:
