@@ -197,6 +197,9 @@ def _rows(images: int) -> int:
                 [experiment.pk],
             )
             cursor.execute(
+                "UPDATE generation_experiment SET settled_at = now() WHERE id = %s", [experiment.pk]
+            )
+            cursor.execute(
                 "INSERT INTO generation_image (chunk_id, item_id, condition_id, steps, sha256, width, height,"
                 " frozen, created)"
                 " SELECT h.id, i.id, c.id, 20, encode(sha256((i.id || c.name)::bytea), 'hex'), 32, 32, false,"

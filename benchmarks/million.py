@@ -91,6 +91,7 @@ def _draft(slug: str) -> "Study":
         for metric in METRICS:
             cursor.execute(_SCORES, [metric, experiment.pk])
         cursor.execute("UPDATE generation_chunk SET stage = 'done' WHERE experiment_id = %s", [experiment.pk])
+        cursor.execute("UPDATE generation_experiment SET settled_at = now() WHERE id = %s", [experiment.pk])
         cursor.execute("ANALYZE")
     return drafts.create(title="A million votes", slug=slug, experiment=experiment, people=PEOPLE)
 

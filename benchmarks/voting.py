@@ -192,6 +192,7 @@ def _study(pairs: int, people: int):  # type: ignore[no-untyped-def]
 
     from django.core.files.base import ContentFile
     from django.core.files.storage import default_storage
+    from django.utils import timezone
     from PIL import Image as Pillow
 
     from generation.models import Chunk, Condition, Experiment, Image, ImageModel, Item, Pair
@@ -199,7 +200,7 @@ def _study(pairs: int, people: int):  # type: ignore[no-untyped-def]
 
     rng = random.Random(0)
     model = ImageModel.objects.create(name="noise", source="bench/noise")
-    experiment = Experiment.objects.create(name="bench", steps=[20], metrics=[])
+    experiment = Experiment.objects.create(name="bench", steps=[20], metrics=[], settled_at=timezone.now())
     arms = [
         Condition.objects.create(experiment=experiment, name=name, position=place, recipe={})
         for place, name in enumerate(("baseline", "se2p"))

@@ -162,13 +162,9 @@ def _experiments_failed() -> list[Line]:
 
 
 def _experiments_done(may_make_studies: bool) -> list[Line]:
-    open_chunks = Chunk.objects.exclude(stage=Chunk.Stage.DONE)
     done = (
         Experiment.that_stand_alone()
-        .filter(
-            ~Exists(open_chunks.filter(experiment=OuterRef("pk"))),
-            Exists(Chunk.objects.filter(experiment=OuterRef("pk"))),
-        )
+        .filter(settled_at__isnull=False)
         .annotate(asked=Exists(Block.objects.filter(experiment=OuterRef("pk"))))
     )
     compose = reverse("admin:studies_study_compose")

@@ -16,7 +16,7 @@ from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from generation import gains
-from generation.models import Chunk, Condition, Experiment, Image, Item, Pair, Score
+from generation.models import Chunk, Condition, Embedding, Experiment, Image, Item, Pair, Score
 
 MOST_ATTEMPTS = 8
 FIRST_PAUSE = dt.timedelta(seconds=5)  # before the second attempt; doubled at each further one
@@ -121,11 +121,13 @@ def record_scores(
     scores: Sequence[Score],
     unscored: Mapping[str, str] | None = None,
     *,
+    embeddings: Sequence[Embedding] = (),
     asked: Sequence[str] = (),
 ) -> None:
     """Store a chunk's scores, and why metrics have none; what is already there stays. Raises LeaseLost.
 
-    Scores of the same metric and version with other weights make place. asked: the metrics that were
+    Scores of the same metric and version with other weights make place, and so do an image's former
+    embeddings. asked: the metrics that were
     computed or tried; a chunk whose experiment has got more meanwhile stays open.
     """
     with transaction.atomic():
@@ -134,6 +136,8 @@ def record_scores(
             Score.objects.filter(
                 Q(image__chunk=mine) | Q(pair__treatment__chunk=mine), metric=metric, version=version
             ).exclude(weights=weights).delete()
+        Embedding.objects.filter(image__in=[row.image_id for row in embeddings]).delete()
+        Embedding.objects.bulk_create(embeddings)
         mine.unscored = dict(unscored or {})
         now_asked = Experiment.objects.select_for_update(no_key=True).get(pk=mine.experiment_id).metrics
         more = bool(asked) and not set(now_asked) <= set(asked)

@@ -16,6 +16,7 @@ from generation.scoring.flags import FEWEST, FLAGS, RULES, flags, thresholds
 Setting = tuple[int, int]  # a model's key and a number of steps: each has its own baseline
 Cell = tuple[int, int, int]  # a setting and a treatment's key
 BATCH = 2000
+NOT_YET = "pairs are flagged once all images are made and scored"
 
 
 class BadThreshold(ValueError):
@@ -70,10 +71,13 @@ def never(experiment: Experiment) -> dict[Cell, dict[str, str]]:
     """
     conditions = list(experiment.conditions.order_by("position"))
     models = experiment.items.order_by().values_list("model", flat=True).distinct()
+    cells = list(product(models, experiment.steps, conditions[1:]))
+    if experiment.settled_at is None:
+        return {(model, n, c.pk): dict.fromkeys([*FLAGS, "any"], NOT_YET) for model, n, c in cells}
     limited, scored = _limited(experiment), _scored(experiment)
     base = called(conditions[0].name) if conditions else ""
     found = {}
-    for model, steps, treatment in product(models, experiment.steps, conditions[1:]):
+    for model, steps, treatment in cells:
         metrics = scored[model, steps, treatment.pk]
         why = {name: _why_never(name, limited[model, steps], metrics, base) for name in FLAGS}
         known = {name: reason for name, reason in why.items() if reason}

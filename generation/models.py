@@ -112,6 +112,8 @@ class Experiment(models.Model):
     metrics = ArrayField(models.CharField(max_length=50))
     thresholds = models.JSONField(default=dict, blank=True, editable=False)  # own ones of flags, by rule
     frozen = models.BooleanField(default=False, editable=False)  # a published study shows its images
+    # When all was scored, and what rests on all scores together was made; null: not yet, or not any more.
+    settled_at = models.DateTimeField(null=True, editable=False)
     tuning = models.ForeignKey(
         Tuning, models.PROTECT, null=True, editable=False, related_name="rounds"
     )  # whose round it is; such an experiment is nobody's own
@@ -335,6 +337,18 @@ class Score(models.Model):
     def meaning(metric: str) -> Metric | None:
         """What a metric's name means; None for a name that this version doesn't know."""
         return find(metric)
+
+
+class Embedding(models.Model):
+    """What CLIP sees in one of the baseline's images: drift's yardstick compares it with other seeds'."""
+
+    image = models.OneToOneField(Image, models.CASCADE, primary_key=True, related_name="embedding")
+    version = models.CharField(max_length=80)  # of the yardstick's formula
+    weights = models.CharField(max_length=500)  # SHA-256
+    vector = models.BinaryField()  # float32, little-endian, of length 1
+
+    def __str__(self) -> str:
+        return f"embedding of {self.image_id}"
 
 
 class Gain(models.Model):

@@ -23,10 +23,11 @@ class Progress:
     error: str  # of a failed chunk, or of one that will be tried again
     rate: float | None  # images a second of the workers that are at it
     state: str
+    settled: bool  # what rests on all scores together is there too
 
     @property
     def done(self) -> bool:
-        return 0 < self.images == self.scored
+        return 0 < self.images == self.scored and self.settled
 
     @property
     def percent(self) -> int:
@@ -91,7 +92,7 @@ def of_all(experiments: Iterable[Experiment]) -> dict[int, Progress]:
     waiting = Q(stage=Chunk.Stage.IMAGES)
     rows = (
         Chunk.objects.filter(experiment__in=keys)
-        .values("experiment")
+        .values("experiment", settled=Q(experiment__settled_at__isnull=False))
         .annotate(
             items=Sum(items),
             made=Sum(items, filter=~waiting, default=0),
@@ -110,7 +111,7 @@ def of_all(experiments: Iterable[Experiment]) -> dict[int, Progress]:
 
 def _progress(experiment: Experiment, row: Mapping[str, Any] | None, conditions: int) -> Progress:
     if row is None:
-        return Progress(0, 0, 0, 0, 0, "", None, experiment.state)
+        return Progress(0, 0, 0, 0, 0, "", None, experiment.state, settled=False)
     return Progress(
         images=row["items"] * conditions,
         made=row["made"] * conditions + int(row["partly"] * conditions),
@@ -120,4 +121,5 @@ def _progress(experiment: Experiment, row: Mapping[str, Any] | None, conditions:
         error=row["error"],
         rate=row["made"] * conditions * max(1, row["making"]) / row["seconds"] if row["seconds"] else None,
         state=experiment.state,
+        settled=row["settled"],
     )

@@ -14,9 +14,10 @@ import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count
 from PIL import Image as Picture
 
-from generation.models import Chunk, Experiment, Image, Pair, Score
+from generation.models import Chunk, Embedding, Experiment, Image, Item, Pair, Score
 from generation.removal import locked
 from generation.scoring import names
 from generation.scoring.names import Metric
@@ -36,9 +37,10 @@ class Unreadable(RuntimeError):
 
 @dataclass(frozen=True)
 class Scored:
-    """scores: new ones; unscored: why metrics have none here, by name."""
+    """scores, embeddings: new ones; unscored: why metrics have none here, by name."""
 
     scores: Sequence[Score]
+    embeddings: Sequence[Embedding]
     unscored: Mapping[str, str]
 
 
@@ -51,20 +53,24 @@ def of_chunk(chunk: Chunk, metrics: Sequence[str]) -> Scored:
     pixels = _Pixels(images)
     weights, device = Weights(settings.WEIGHTS, clip=settings.CLIP), settings.DEVICE or None
     scores: list[Score] = []
+    embeddings: list[Embedding] = []
     unscored: dict[str, str] = {}
     for name in metrics:
         try:
             if (metric := names.find(name)) is None:
                 raise Unavailable(f"{name} is a metric that this version doesn't know.")
             digest = registry.weights_of(name, weights=weights, device=device)
+            if metric.kind == "seeds":  # what they are compared by; see `settling`
+                embeddings = _embed(metric, digest, chunk, pixels, weights, device)
+                continue
             rows: Sequence[Image | Pair] = pairs if metric.kind == "pair" else images
             there = _there(metric, digest, rows)
             open_rows = [row for row in rows if row.pk not in there]
             taken = _taken_over(metric, digest, [row for row in open_rows if isinstance(row, Image)])
             failures: list[Unavailable] = []
-            computed = _compute(
-                metric, [r for r in open_rows if r.pk not in taken], pixels, images, failures
-            )(weights, device)
+            computed = _compute(metric, [r for r in open_rows if r.pk not in taken], pixels, failures)(
+                weights, device
+            )
         except SoftTimeLimitExceeded:
             raise
         except Unreadable:
@@ -84,7 +90,7 @@ def of_chunk(chunk: Chunk, metrics: Sequence[str]) -> Scored:
                 Score(metric=name, version=metric.version, weights=digest, value=value, **{f"{of}_id": key})
                 for key, value in {**taken, **finite}.items()
             ]
-    return Scored(scores, unscored)
+    return Scored(scores, embeddings, unscored)
 
 
 def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
@@ -103,7 +109,8 @@ def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
     with transaction.atomic():
         row = locked(experiment)
         row.metrics = list(dict.fromkeys([*row.metrics, *wanted]))
-        row.save(update_fields=["metrics"])
+        row.settled_at = None
+        row.save(update_fields=["metrics", "settled_at"])
         experiment.metrics = row.metrics
         # A chunk that is just being scored by the old list stays open when it is recorded.
         return row.chunks.filter(stage=Chunk.Stage.DONE).update(
@@ -162,7 +169,6 @@ def _compute(
     metric: Metric,
     rows: Sequence[Image | Pair],
     pixels: _Pixels,
-    images: Sequence[Image],
     failures: list[Unavailable],
 ) -> Callable[[Weights, str | None], Values]:
     """What computes a metric for these rows; failures: gets why some of them have no value."""
@@ -205,18 +211,45 @@ def _compute(
         )
         return dict(zip((row.pk for row in asked), found, strict=True))
 
-    def of_seeds(weights: Weights, device: str | None) -> Values:
-        # The baseline's images of one label or prompt that were made together.
-        groups: dict[tuple[int | None, str], list[int]] = defaultdict(list)
-        for image in images:
-            if image.condition.position == 0:
-                groups[image.item.label, image.item.prompt].append(image.pk)
-        open_keys = {row.pk for row in rows}
-        found: dict[int, float] = {}
-        for keys in groups.values():
-            if len(keys) > 1 and open_keys & set(keys):
-                values = registry.seed_scores([pixels[key] for key in keys], device=device, weights=weights)
-                found |= {k: v for k, v in zip(keys, values, strict=True) if k in open_keys}
-        return found
+    return {"image": of_images, "pair": of_pairs, "prompt": of_prompts}[metric.kind]
 
-    return {"image": of_images, "pair": of_pairs, "prompt": of_prompts, "seeds": of_seeds}[metric.kind]
+
+def _embed(
+    metric: Metric, digest: str, chunk: Chunk, pixels: _Pixels, weights: Weights, device: str | None
+) -> list[Embedding]:
+    """The embeddings that a chunk lacks, of the baseline's images whose label or prompt has other seeds."""
+    from generation.scoring import registry
+
+    several = set(
+        Item.objects.filter(experiment=chunk.experiment_id, model=chunk.model_id)
+        .order_by()
+        .values_list("label", "prompt")
+        .annotate(n=Count("pk"))
+        .filter(n__gt=1)
+        .values_list("label", "prompt")
+    )
+    known = Embedding.objects.filter(version=metric.version, weights=digest)
+    lacking = chunk.images.filter(condition__position=0).exclude(
+        pk__in=known.filter(image__chunk=chunk).values("pk")
+    )
+    wanted = [
+        image
+        for image in lacking.select_related("item").order_by("pk")
+        if (image.item.label, image.item.prompt) in several
+    ]
+    # A file has one embedding, whichever experiment shows it.
+    vectors = {
+        sha256: bytes(vector)
+        for sha256, vector in known.filter(image__sha256__in={image.sha256 for image in wanted}).values_list(
+            "image__sha256", "vector"
+        )
+    }
+    if unseen := list({image.sha256: image.pk for image in wanted if image.sha256 not in vectors}.items()):
+        found = registry.embeddings([pixels[key] for _, key in unseen], device=device, weights=weights)
+        vectors |= {
+            sha256: vector.tobytes() for (sha256, _), vector in zip(unseen, found.astype("<f4"), strict=True)
+        }
+    return [
+        Embedding(image=image, version=metric.version, weights=digest, vector=vectors[image.sha256])
+        for image in wanted
+    ]

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
-from generation import catalogue, claims, flagging, loose_files, planning, removal, scores
+from generation import catalogue, claims, flagging, loose_files, planning, removal, scores, settling
 from generation.loose_files import keep
 from generation.models import Chunk, Experiment, ImageModel
 from generation.sources import BadModel
@@ -80,9 +80,20 @@ def score_images() -> None:
     with _working_on(chunk):
         metrics = list(chunk.experiment.metrics)
         scored = scores.of_chunk(chunk, metrics)
-        claims.record_scores(chunk, scored.scores, scored.unscored, asked=metrics)
-    if not chunk.experiment.chunks.exclude(stage=Chunk.Stage.DONE).exists():
-        flagging.flag(chunk.experiment)
+        claims.record_scores(
+            chunk, scored.scores, scored.unscored, embeddings=scored.embeddings, asked=metrics
+        )
+    settling.settle(chunk.experiment)
+
+
+@shared_task(name="generation.tasks.settle_experiments")
+def settle_experiments() -> None:
+    """Settle the experiments whose last chunk was scored by a worker that ended before it did so."""
+    for experiment in settling.open_experiments():
+        try:
+            settling.settle(experiment)
+        except DatabaseError:  # the others can go on; this one is tried again
+            log.exception("Experiment %s can't be settled now.", experiment.pk)
 
 
 @shared_task(name="generation.tasks.flag_pairs")
@@ -111,6 +122,8 @@ def reconcile() -> None:
     claims.release_silent()
     if Experiment.objects.filter(state=Experiment.State.DELETING).exists():
         _nudge(delete_experiments)
+    if settling.open_experiments().exists():
+        _nudge(settle_experiments)
     for stage, task in ((Chunk.Stage.IMAGES, make_images), (Chunk.Stage.SCORES, score_images)):
         queue = settings.CELERY_TASK_ROUTES[task.name]["queue"]
         _nudge(task, claims.open_chunks(stage).count() - _messages(queue))

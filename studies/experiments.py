@@ -241,7 +241,7 @@ def _about(experiment: Experiment, places: _Places) -> dict[str, Any]:
         "guidance": experiment.guidance,
         "seeds": list(places.seeds),
         "thresholds": dict(experiment.thresholds),
-        "done": not experiment.chunks.exclude(stage="done").exists(),
+        "done": experiment.settled_at is not None,
     }
 
 

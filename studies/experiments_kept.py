@@ -56,6 +56,7 @@ def standing_of(experiment: Experiment) -> tuple[str, int]:
         scored["made"],
         scored["done"],
         str(scored["last"]),
+        str(experiment.settled_at),
         pairs,
         marks,
     ]

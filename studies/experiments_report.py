@@ -72,7 +72,7 @@ def _compared(found: Found) -> Section:
     if not about["done"]:
         paragraphs.append(
             "The experiment is not finished: some images are still to be made or scored, so the figures will "
-            "change; pairs are flagged once all are there."
+            "change."
         )
     if found["analysis"] is not None:
         paragraphs += [wording.units(unit) for unit in found["analysis"]["units"]]

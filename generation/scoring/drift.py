@@ -102,13 +102,11 @@ def similarity(
     return [float(value) for value in cosine.clamp(-1, 1)]
 
 
-def to_others(encoder: Encoder, images: Sequence[np.ndarray]) -> list[float]:
-    """Mean cosine of each image to all the others, -1 to 1. Raises ValueError for fewer than two."""
-    return among(encoder.embed(images)) if len(images) > 1 else among(torch.empty(len(images), 1))
-
-
 def among(embedded: Tensor) -> list[float]:
-    """The same from embeddings (n, d) of length 1."""
+    """Mean cosine of each image to all the others, -1 to 1. Raises ValueError for fewer than two.
+
+    embedded: (n, d), each of length 1.
+    """
     if len(embedded) < 2:
         raise ValueError(f"{len(embedded)} image has no others to be like; give two or more")
     # Of n vectors of length 1, the sum of one's cosines to all holds its cosine to itself, 1.

@@ -69,7 +69,7 @@ METRICS: Mapping[str, Metric] = {
         Metric(
             "seed_similarity",
             "seeds",
-            "1",
+            "2",
             "none",
             "drift's yardstick: CLIP similarity of a baseline image to those of other seeds",
             "-1, 1",

@@ -99,17 +99,8 @@ def prompt_scores(
     return drift.fit(_encoder(weights, device), images, prompts) if images else []
 
 
-def seed_scores(images: Images, *, device: str | None = None, weights: Weights = NO_WEIGHTS) -> list[float]:
-    """`seed_similarity` of each image to the others: the baseline's images of one label or prompt.
-
-    Images and errors are as in `image_scores`; fewer than two images are a ValueError.
-    """
-    _must_be_images(images)
-    return drift.to_others(_encoder(weights, device), images)
-
-
 def embeddings(images: Images, *, device: str | None = None, weights: Weights = NO_WEIGHTS) -> np.ndarray:
-    """(n, d) float64 of length 1: what `seed_scores_of` takes where not all images fit into memory.
+    """(n, d) float64 of length 1: what `seed_scores` compares images by.
 
     Images and errors are as in `image_scores`; one image or more.
     """
@@ -117,8 +108,11 @@ def embeddings(images: Images, *, device: str | None = None, weights: Weights = 
     return _encoder(weights, device).embed(images).numpy()
 
 
-def seed_scores_of(embedded: np.ndarray) -> list[float]:
-    """`seed_scores` from the images' `embeddings`."""
+def seed_scores(embedded: np.ndarray) -> list[float]:
+    """`seed_similarity` of each image to the others: the baseline's images of one label or prompt.
+
+    embedded: their `embeddings`, (n, d); fewer than two are a ValueError.
+    """
     return drift.among(torch.from_numpy(embedded))
 
 

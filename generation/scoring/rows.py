@@ -153,7 +153,7 @@ def _alike(items: Sequence[Item], asked: Asked, failures: Failures) -> dict[str,
         except Exception as error:  # a metric that fails stops no other one
             failures.add(SEEDS, len(group), error)
             continue
-        values = registry.seed_scores_of(np.concatenate(embedded))
+        values = registry.seed_scores(np.concatenate(embedded))
         found |= zip((item.name for item in group), values, strict=True)
     return found
 

@@ -534,11 +534,11 @@ def _times_shown(design: seats.Design, people: int) -> str:
 
 
 def _unfinished(study: Study) -> list[str]:
-    """Experiments of the study that still make pictures."""
+    """Experiments of the study that still make or score pictures."""
     return sorted(
         {
             block.experiment.name
             for block in study.blocks.select_related("experiment")
-            if block.experiment.chunks.exclude(stage="done").exists()
+            if block.experiment.settled_at is None
         }
     )

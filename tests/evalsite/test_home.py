@@ -39,6 +39,7 @@ def test_pictures_that_are_made_wait_for_a_study(admin_client):
 def test_an_experiment_runs_until_its_last_chunk_is_scored(admin_client):
     made = experiment(2)
     Chunk.objects.filter(experiment=made).update(stage="scores")
+    Experiment.objects.filter(pk=made.pk).update(settled_at=None)
 
     shown = section(admin_client, "Running")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from generation import claims, progress
+from generation import claims, progress, settling
 from generation.models import Chunk
 from tests.generation.factories import experiment, made
 
@@ -29,12 +29,15 @@ def test_what_a_worker_reports_counts():
     assert (now.made, now.running, now.word) == (6, 1, "running")
 
 
-def test_done_is_when_all_is_scored():
+def test_done_is_when_all_is_scored_and_settled():
     wanted = experiment()
     Chunk.objects.update(stage=Chunk.Stage.SCORES)
     assert (progress.of(wanted).word, progress.of(wanted).done) == ("scoring", False)
 
     Chunk.objects.update(stage=Chunk.Stage.DONE)
+    assert (progress.of(wanted).word, progress.of(wanted).done) == ("scoring", False)
+
+    settling.settle(wanted)
     assert (progress.of(wanted).word, progress.of(wanted).percent) == ("done", 100)
 
 

@@ -175,7 +175,7 @@ def test_seeds_of_one_prompt_are_compared_whatever_the_block(prompted, monkeypat
     monkeypatch.setattr("generation.scoring.rows.BLOCK", 1)
     score(prompted, "--metrics", "seed_similarity")
 
-    expected = registry.seed_scores([CAT, np.ascontiguousarray(CAT[::-1])])
+    expected = registry.seed_scores(registry.embeddings([CAT, np.ascontiguousarray(CAT[::-1])]))
     assert [row[:3] for row in rows(prompted)[1:]] == [
         [item, "baseline", "seed_similarity"] for item in ("0_0", "1_0")
     ]

@@ -58,6 +58,7 @@ def scored(**changes):
     found = made(**changes)
     while claims.open_chunks(Chunk.Stage.SCORES).exists():
         tasks.score_images()
+    found.refresh_from_db()
     return found
 
 

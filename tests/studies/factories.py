@@ -10,6 +10,7 @@ from typing import Any
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
+from django.utils import timezone
 from PIL import Image as Pillow
 
 from generation.models import Chunk, Condition, Experiment, Image, ImageModel, Item, Pair
@@ -51,7 +52,9 @@ def experiment(
     model = ImageModel.objects.create(
         name=f"flowers {number}", source=f"test/{number}", takes="labels", labels={"0": "daisy", "1": "tulip"}
     )
-    made = Experiment.objects.create(name=f"experiment {number}", steps=list(steps), metrics=[])
+    made = Experiment.objects.create(
+        name=f"experiment {number}", steps=list(steps), metrics=[], settled_at=timezone.now()
+    )
     conditions = [
         Condition.objects.create(experiment=made, name=name, position=position, recipe={"sampler": name})
         for position, name in enumerate(("baseline", *treatments))

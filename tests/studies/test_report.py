@@ -201,7 +201,15 @@ def test_sections_of_an_unfinished_experiment_say_so():
 
     section = experiments_report.sections(found, [])[0]
     assert "not finished" in section.paragraphs[0]
-    assert "pairs are flagged once all are there" in section.paragraphs[0]
+
+
+def test_an_unfinished_experiment_has_no_share_of_flagged_pairs():
+    made = scored()
+    made.settled_at = None
+    made.save()
+
+    (said,) = findings(made)["Flags"].points
+    assert said == "No pair could be flagged: pairs are flagged once all images are made and scored."
 
 
 def findings(made):
