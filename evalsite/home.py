@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -127,8 +127,10 @@ def _page(study: Study) -> str:
 # --- experiments ---------------------------------------------------------------------------------
 def _experiments_under_way() -> list[Line]:
     open_chunks = Chunk.objects.exclude(stage=Chunk.Stage.DONE).filter(failed=False)
+    planned = Chunk.objects.filter(experiment=OuterRef("pk"))
     begun = Experiment.that_stand_alone().filter(
-        Exists(open_chunks.filter(experiment=OuterRef("pk"))), state=Experiment.State.RUNNING
+        Exists(open_chunks.filter(experiment=OuterRef("pk"))) | Q(Exists(planned), settled_at=None),
+        state=Experiment.State.RUNNING,
     )
     shown = list(_some(begun.order_by("-created")))
     stand = progress.of_all(shown)
@@ -162,9 +164,10 @@ def _experiments_failed() -> list[Line]:
 
 
 def _experiments_done(may_make_studies: bool) -> list[Line]:
+    open_chunks = Chunk.objects.exclude(stage=Chunk.Stage.DONE)
     done = (
         Experiment.that_stand_alone()
-        .filter(settled_at__isnull=False)
+        .filter(~Exists(open_chunks.filter(experiment=OuterRef("pk"))), settled_at__isnull=False)
         .annotate(asked=Exists(Block.objects.filter(experiment=OuterRef("pk"))))
     )
     compose = reverse("admin:studies_study_compose")

@@ -19,7 +19,19 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from generation import claims, control, costs, flagging, planning, progress, removal, scores, tasks, wording
+from generation import (
+    claims,
+    control,
+    costs,
+    flagging,
+    planning,
+    progress,
+    removal,
+    scores,
+    settling,
+    tasks,
+    wording,
+)
 from generation.deletion_pages import DeletedByWorkers
 from generation.forms import ExperimentForm, ImportForm, ModelForm, PresetForm
 from generation.gallery import PairAdmin
@@ -330,13 +342,14 @@ class ExperimentAdmin(DeletedByWorkers, CheckedAgain):
     def _flag_by(self, request: HttpRequest, experiment: Experiment, own: dict[str, float]) -> str:
         """Keep thresholds and flag by them, many pairs by a worker. Returns what happened, in words."""
         before = experiment.thresholds
-        flagging.keep_thresholds(experiment, own)
+        flagging.set_thresholds(experiment, own)
         self.log_change(request, experiment, f"Flag thresholds: {_thresholds(before)} → {_thresholds(own)}.")
-        if experiment.pairs.count() <= FLAGGED_AT_ONCE:
-            return f"The thresholds are kept; {flagging.flag(experiment)} pairs are flagged now."
-        if tasks.flag_later(experiment):
-            return "The thresholds are kept; a worker flags the pairs by them."
-        return "The thresholds are kept, but no worker can be told: send the form again to flag by them."
+        if not settling.open_experiments().filter(pk=experiment.pk).exists():
+            return "The thresholds are kept; pairs are flagged by them once all images are made and scored."
+        if experiment.pairs.count() <= FLAGGED_AT_ONCE and (n := settling.attempt(experiment)) is not None:
+            return f"The thresholds are kept; {n} pair{'s are' if n != 1 else ' is'} flagged now."
+        tasks.settle_later()
+        return "The thresholds are kept; a worker flags the pairs by them."
 
 
 def _thresholds(own: dict[str, float]) -> str:

@@ -139,8 +139,11 @@ def record_scores(
         Embedding.objects.filter(image__in=[row.image_id for row in embeddings]).delete()
         Embedding.objects.bulk_create(embeddings)
         mine.unscored = dict(unscored or {})
-        now_asked = Experiment.objects.select_for_update(no_key=True).get(pk=mine.experiment_id).metrics
-        more = bool(asked) and not set(now_asked) <= set(asked)
+        experiment = Experiment.objects.select_for_update(no_key=True).get(pk=mine.experiment_id)
+        more = bool(asked) and not set(experiment.metrics) <= set(asked)
+        if experiment.settled_at is not None:
+            experiment.settled_at = None
+            experiment.save(update_fields=["settled_at"])
         Score.objects.bulk_create(scores, ignore_conflicts=True)
         gains.renew(mine)
         mine.scored_at = Now()

@@ -1,12 +1,14 @@
 """Flags of an experiment's pairs: what went wrong in the treatment's picture."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import reduce
 from itertools import product
 from math import isfinite
+from operator import or_
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Q, QuerySet
 
 from generation.conditions import called
 from generation.models import Experiment, Pair, Score
@@ -15,6 +17,8 @@ from generation.scoring.flags import FEWEST, FLAGS, RULES, flags, thresholds
 
 Setting = tuple[int, int]  # a model's key and a number of steps: each has its own baseline
 Cell = tuple[int, int, int]  # a setting and a treatment's key
+Yardsticks = dict[str, tuple[str, list[float]]]  # weights and values by metric
+YARDSTICK = {rule.metric: rule.yardstick for rule in RULES}
 BATCH = 2000
 NOT_YET = "pairs are flagged once all images are made and scored"
 
@@ -23,26 +27,25 @@ class BadThreshold(ValueError):
     """A threshold that stands for no rule, or is no number; the message says what there is."""
 
 
-def set_thresholds(experiment: Experiment, own: Mapping[str, float]) -> int:
-    """Take these values in place of the baseline's quantiles, by the rules' names, and flag anew.
+def set_thresholds(experiment: Experiment, own: Mapping[str, float]) -> None:
+    """Take these values in place of the baseline's quantiles, by the rules' names.
 
-    Rules that aren't named go by the quantiles again. Returns how many pairs have a flag.
-    Raises BadThreshold.
+    Rules that aren't named go by the quantiles again. The experiment is then to be settled, which flags its
+    pairs anew. Raises BadThreshold.
     """
-    keep_thresholds(experiment, own)
-    return flag(experiment)
-
-
-def keep_thresholds(experiment: Experiment, own: Mapping[str, float]) -> None:
-    """The same without flagging anew, which takes long where pairs are many. Raises BadThreshold."""
-    known = {rule.name for rule in RULES}
-    if unknown := sorted(set(own) - known):
+    known = {rule.name: names.METRICS[rule.metric] for rule in RULES}
+    if unknown := sorted(set(own) - set(known)):
         raise BadThreshold(f"{unknown[0]!r} is no rule; there are {', '.join(sorted(known))}.")
     for name, value in own.items():
         if not isinstance(value, int | float) or not isfinite(value):
             raise BadThreshold(f"{name}: {value!r} is no number that a score could reach.")
-    Experiment.objects.filter(pk=experiment.pk).update(thresholds=dict(own))
-    experiment.thresholds = dict(own)
+        low, high = known[name].ends
+        if not low <= value <= high:
+            raise BadThreshold(
+                f"{name}: {value:g} is beyond {known[name].name}'s range, {low:g} to {high:g}."
+            )
+    Experiment.objects.filter(pk=experiment.pk).update(thresholds=dict(own), settled_at=None)
+    experiment.thresholds, experiment.settled_at = dict(own), None
 
 
 def limits(experiment: Experiment, *, by_hand: bool = True) -> dict[Setting, dict[str, float]]:
@@ -51,17 +54,44 @@ def limits(experiment: Experiment, *, by_hand: bool = True) -> dict[Setting, dic
     by_hand: False leaves the researcher's own ones out.
     """
     own = experiment.thresholds if by_hand else {}
-    values: dict[Setting, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    wanted = {rule.yardstick for rule in RULES}
-    rows = (
-        Score.objects.filter(image__condition__experiment=experiment, image__condition__position=0)
-        .filter(metric__in=wanted, version__in={names.METRICS[name].version for name in wanted})
-        .values_list("image__item__model", "image__steps", "metric", "value")
-    )
-    for model, steps, metric, value in rows.iterator():
-        values[model, steps][metric].append(value)
+    return _limits(experiment, _yardsticks(experiment), own)
+
+
+def _limits(
+    experiment: Experiment, found: Mapping[Setting, Yardsticks], own: Mapping[str, float]
+) -> dict[Setting, dict[str, float]]:
     settings = experiment.pairs.values_list("item__model", "steps").distinct()
-    return {setting: thresholds(values[setting], own) for setting in settings.order_by()}
+    return {
+        setting: thresholds({metric: values for metric, (_, values) in found[setting].items()}, own)
+        for setting in settings.order_by()
+    }
+
+
+def _yardsticks(experiment: Experiment) -> Mapping[Setting, Yardsticks]:
+    """The values of the baseline's pictures by metric, of the weights that most have."""
+    values: dict[tuple[Setting, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    rows = _of_baseline(experiment).values_list(
+        "image__item__model", "image__steps", "metric", "weights", "value"
+    )
+    for model, steps, metric, weights, value in rows.iterator():
+        values[(model, steps), metric][weights].append(value)
+    found: dict[Setting, Yardsticks] = defaultdict(dict)
+    for (setting, metric), by_weights in values.items():
+        found[setting][metric] = max(by_weights.items(), key=lambda each: (len(each[1]), each[0]))
+    return found
+
+
+def _of_baseline(experiment: Experiment) -> QuerySet[Score]:
+    return Score.objects.filter(
+        _of_now(rule.yardstick for rule in RULES),
+        image__condition__experiment=experiment,
+        image__condition__position=0,
+    )
+
+
+def _of_now(metrics: Iterable[str]) -> Q:
+    """Scores of these metrics by their present formulas."""
+    return reduce(or_, (Q(metric=name, version=names.METRICS[name].version) for name in sorted(set(metrics))))
 
 
 def never(experiment: Experiment) -> dict[Cell, dict[str, str]]:
@@ -104,15 +134,13 @@ def _why_never(flag: str, limited: Collection[str], metrics: Collection[str], ba
 
 def _limited(experiment: Experiment) -> dict[Setting, set[str]]:
     """The names of the rules that have a threshold, as `limits` finds them but without the scores."""
-    yardsticks = {rule.yardstick for rule in RULES}
     rows = (
-        Score.objects.filter(image__condition__experiment=experiment, image__condition__position=0)
-        .filter(metric__in=yardsticks, version__in={names.METRICS[name].version for name in yardsticks})
+        _of_baseline(experiment)
         .order_by()
-        .values_list("image__item__model", "image__steps", "metric")
+        .values_list("image__item__model", "image__steps", "metric", "weights")
         .annotate(n=Count("pk"))
     )
-    enough = {(model, steps, metric) for model, steps, metric, n in rows if n >= FEWEST}
+    enough = {(model, steps, metric) for model, steps, metric, _, n in rows if n >= FEWEST}
     return defaultdict(
         lambda: set(experiment.thresholds),
         {
@@ -129,11 +157,11 @@ def _limited(experiment: Experiment) -> dict[Setting, set[str]]:
 def _scored(experiment: Experiment) -> dict[Cell, set[str]]:
     """The metrics that a treatment's pictures or pairs have scores of."""
     found: dict[Cell, set[str]] = defaultdict(set)
-    wanted = {rule.metric for rule in RULES}
+    wanted = _of_now(rule.metric for rule in RULES)
     of_images = Score.objects.filter(
-        image__condition__experiment=experiment, image__condition__position__gt=0, metric__in=wanted
+        wanted, image__condition__experiment=experiment, image__condition__position__gt=0
     ).values_list("image__item__model", "image__steps", "image__condition", "metric")
-    of_pairs = Score.objects.filter(pair__experiment=experiment, metric__in=wanted).values_list(
+    of_pairs = Score.objects.filter(wanted, pair__experiment=experiment).values_list(
         "pair__item__model", "pair__steps", "pair__treatment__condition", "metric"
     )
     for rows in (of_images, of_pairs):
@@ -143,32 +171,53 @@ def _scored(experiment: Experiment) -> dict[Cell, set[str]]:
 
 
 def flag(experiment: Experiment) -> int:
-    """Flag an experiment's pairs anew by their present scores. Returns how many have a flag."""
-    found_limits = limits(experiment)
-    wanted = {rule.metric for rule in RULES}
-    flagged = 0
-    with transaction.atomic():
-        last = 0
-        while pairs := list(
-            experiment.pairs.filter(pk__gt=last).select_related("item").order_by("pk")[:BATCH]
-        ):
-            last = pairs[-1].pk
-            values: dict[int, dict[str, float]] = defaultdict(dict)
-            treatments = {pair.treatment_id: pair.pk for pair in pairs}
-            for key, metric, value in Score.objects.filter(
-                image__in=treatments, metric__in=wanted
-            ).values_list("image", "metric", "value"):
-                values[treatments[key]][metric] = value
-            for key, metric, value in Score.objects.filter(pair__in=pairs, metric__in=wanted).values_list(
-                "pair", "metric", "value"
-            ):
-                values[key][metric] = value
-            changed = []
-            for pair in pairs:
-                new = flags(values[pair.pk], found_limits[pair.item.model_id, pair.steps])
-                flagged += bool(new)
-                if new != pair.flags:
-                    pair.flags = new
-                    changed.append(pair)
-            Pair.objects.bulk_update(changed, ["flags"], batch_size=BATCH)
+    """Flag an experiment's pairs anew by their present scores. Returns how many have a flag.
+
+    A score counts where it was computed with the weights of its rule's yardstick: CLIP models differ in what
+    they call alike. Written a batch at a time, each in a transaction of its own.
+    """
+    found = _yardsticks(experiment)
+    found_limits = _limits(experiment, found, experiment.thresholds)
+    flagged = last = 0
+    while pairs := list(experiment.pairs.filter(pk__gt=last).select_related("item").order_by("pk")[:BATCH]):
+        last = pairs[-1].pk
+        scores = _scores(pairs)
+        changed = []
+        for pair in pairs:
+            setting = pair.item.model_id, pair.steps
+            values = {
+                metric: value
+                for metric, (weights, value) in scores[pair.pk].items()
+                if found[setting].get(YARDSTICK[metric], (weights,))[0] == weights
+            }
+            new = flags(values, found_limits[setting])
+            flagged += bool(new)
+            if new != pair.flags:
+                pair.flags = new
+                changed.append(pair)
+        _write(changed)
     return flagged
+
+
+def _scores(pairs: Sequence[Pair]) -> Mapping[int, dict[str, tuple[str, float]]]:
+    """Weights and value by pair and metric, of the treatment's picture and of the pair."""
+    values: dict[int, dict[str, tuple[str, float]]] = defaultdict(dict)
+    treatments = {pair.treatment_id: pair.pk for pair in pairs}
+    wanted = Score.objects.filter(_of_now(YARDSTICK))
+    for image, metric, weights, value in wanted.filter(image__in=treatments).values_list(
+        "image", "metric", "weights", "value"
+    ):
+        values[treatments[image]][metric] = weights, value
+    for pair, metric, weights, value in wanted.filter(pair__in=pairs).values_list(
+        "pair", "metric", "weights", "value"
+    ):
+        values[pair][metric] = weights, value
+    return values
+
+
+@transaction.atomic
+def _write(changed: Sequence[Pair]) -> None:
+    # Locked in the order in which publishing locks them, so that neither waits for the other in a circle.
+    keys = [pair.pk for pair in changed]
+    list(Pair.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk").values_list("pk"))
+    Pair.objects.bulk_update(changed, ["flags"], batch_size=BATCH)

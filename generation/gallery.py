@@ -284,19 +284,19 @@ class PairAdmin(ModelAdmin):
         file = path("image/<str:sha256>.png", self.admin_site.admin_view(image), name="generation_image_file")
         return [file, *super().get_urls()]
 
-    @action(description="Leave out of studies", permissions=["change"])
+    @action(description="Leave out of studies and analysis", permissions=["change"])
     def leave_out(self, request: HttpRequest, queryset: QuerySet[Pair]) -> None:
         reason = " ".join(request.POST.get("reason", "").split())[:LONGEST_REASON]
         if not reason:
             messages.error(request, "Nothing was left out: write why beside the action.")
             return
         left_out = Pair.objects.filter(pk__in=queryset.values("pk")).update(excluded=reason)
-        messages.info(request, f"{left_out} left out of studies: {reason}")
+        messages.info(request, f"{left_out} left out of studies and of the analysis: {reason}")
 
-    @action(description="Take back into studies", permissions=["change"])
+    @action(description="Take back into studies and analysis", permissions=["change"])
     def take_in(self, request: HttpRequest, queryset: QuerySet[Pair]) -> None:
         taken = Pair.objects.filter(pk__in=queryset.values("pk")).update(excluded="")
-        messages.info(request, f"{taken} taken back into studies.")
+        messages.info(request, f"{taken} taken back into studies and the analysis.")
 
     @display(description="Baseline, treatment")
     def pictures(self, pair: Pair) -> SafeString:

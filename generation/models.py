@@ -112,8 +112,9 @@ class Experiment(models.Model):
     metrics = ArrayField(models.CharField(max_length=50))
     thresholds = models.JSONField(default=dict, blank=True, editable=False)  # own ones of flags, by rule
     frozen = models.BooleanField(default=False, editable=False)  # a published study shows its images
-    # When all was scored, and what rests on all scores together was made; null: not yet, or not any more.
+    # When what rests on all scores together was made, once no more were to come; null: to be made (again).
     settled_at = models.DateTimeField(null=True, editable=False)
+    settling_error = models.TextField(blank=True, editable=False)
     tuning = models.ForeignKey(
         Tuning, models.PROTECT, null=True, editable=False, related_name="rounds"
     )  # whose round it is; such an experiment is nobody's own
@@ -128,6 +129,10 @@ class Experiment(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:generation_experiment_change", args=[self.pk])
+
+    def is_finished(self) -> bool:
+        """Whether every image is made and scored, and what rests on all scores is there."""
+        return self.settled_at is not None and not self.chunks.exclude(stage=Chunk.Stage.DONE).exists()
 
     @classmethod
     def that_stand_alone(cls) -> models.QuerySet["Experiment"]:
@@ -288,7 +293,9 @@ class Pair(models.Model):
     steps = models.PositiveSmallIntegerField()
     baseline = models.ForeignKey(Image, models.CASCADE, related_name="pairs_as_baseline")
     treatment = models.ForeignKey(Image, models.CASCADE, related_name="pairs_as_treatment")
-    excluded = models.CharField(max_length=200, blank=True, help_text="Why this pair is left out of studies.")
+    excluded = models.CharField(
+        max_length=200, blank=True, help_text="Why this pair is left out of studies and of the analysis."
+    )
     flags = ArrayField(models.CharField(max_length=20), default=list, blank=True, editable=False)
     frozen = models.BooleanField(default=False, editable=False)
 

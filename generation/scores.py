@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Count
 from PIL import Image as Picture
 
+from generation import claims
 from generation.models import Chunk, Embedding, Experiment, Image, Item, Pair, Score
 from generation.removal import locked
 from generation.scoring import names
@@ -61,7 +62,9 @@ def of_chunk(chunk: Chunk, metrics: Sequence[str]) -> Scored:
                 raise Unavailable(f"{name} is a metric that this version doesn't know.")
             digest = registry.weights_of(name, weights=weights, device=device)
             if metric.kind == "seeds":  # what they are compared by; see `settling`
-                embeddings = _embed(metric, digest, chunk, pixels, weights, device)
+                embeddings, failed = _embed(metric, digest, chunk, pixels, weights, device)
+                if failed:
+                    unscored[name] = registry.NO_VALUE.format(name)
                 continue
             rows: Sequence[Image | Pair] = pairs if metric.kind == "pair" else images
             there = _there(metric, digest, rows)
@@ -216,18 +219,18 @@ def _compute(
 
 def _embed(
     metric: Metric, digest: str, chunk: Chunk, pixels: _Pixels, weights: Weights, device: str | None
-) -> list[Embedding]:
-    """The embeddings that a chunk lacks, of the baseline's images whose label or prompt has other seeds."""
-    from generation.scoring import registry
+) -> tuple[list[Embedding], int]:
+    """The embeddings that a chunk lacks, of the baseline's images whose label or prompt has other seeds.
 
-    several = set(
-        Item.objects.filter(experiment=chunk.experiment_id, model=chunk.model_id)
-        .order_by()
-        .values_list("label", "prompt")
-        .annotate(n=Count("pk"))
-        .filter(n__gt=1)
-        .values_list("label", "prompt")
-    )
+    And how many of these the model can make nothing of.
+    """
+    from generation.scoring import alike, registry
+
+    of = ("label", "prompt", "negative_prompt")
+    mine = list(claims.chunk_items(chunk).values_list(*of))
+    rows = Item.objects.filter(experiment=chunk.experiment_id, model=chunk.model_id)
+    groups = rows.filter(prompt__in={prompt for _, prompt, _ in mine}).order_by().values_list(*of)
+    several = {found[:-1] for found in groups.annotate(n=Count("pk")).filter(n__gt=1)}
     known = Embedding.objects.filter(version=metric.version, weights=digest)
     lacking = chunk.images.filter(condition__position=0).exclude(
         pk__in=known.filter(image__chunk=chunk).values("pk")
@@ -235,7 +238,7 @@ def _embed(
     wanted = [
         image
         for image in lacking.select_related("item").order_by("pk")
-        if (image.item.label, image.item.prompt) in several
+        if (image.item.label, image.item.prompt, image.item.negative_prompt) in several
     ]
     # A file has one embedding, whichever experiment shows it.
     vectors = {
@@ -247,9 +250,15 @@ def _embed(
     if unseen := list({image.sha256: image.pk for image in wanted if image.sha256 not in vectors}.items()):
         found = registry.embeddings([pixels[key] for _, key in unseen], device=device, weights=weights)
         vectors |= {
-            sha256: vector.tobytes() for (sha256, _), vector in zip(unseen, found.astype("<f4"), strict=True)
+            sha256: vector.tobytes()
+            for (sha256, _), vector, whole in zip(
+                unseen, found.astype("<f4"), alike.usable(found), strict=True
+            )
+            if whole
         }
-    return [
+    made = [
         Embedding(image=image, version=metric.version, weights=digest, vector=vectors[image.sha256])
         for image in wanted
+        if image.sha256 in vectors
     ]
+    return made, len(wanted) - len(made)

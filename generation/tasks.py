@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from kombu.exceptions import OperationalError
 
-from generation import catalogue, claims, flagging, loose_files, planning, removal, scores, settling
+from generation import catalogue, claims, loose_files, planning, removal, scores, settling
 from generation.loose_files import keep
 from generation.models import Chunk, Experiment, ImageModel
 from generation.sources import BadModel
@@ -83,24 +83,14 @@ def score_images() -> None:
         claims.record_scores(
             chunk, scored.scores, scored.unscored, embeddings=scored.embeddings, asked=metrics
         )
-    settling.settle(chunk.experiment)
+    settling.attempt(chunk.experiment)
 
 
 @shared_task(name="generation.tasks.settle_experiments")
 def settle_experiments() -> None:
-    """Settle the experiments whose last chunk was scored by a worker that ended before it did so."""
+    """Settle the experiments that no more scores come of, one after the other."""
     for experiment in settling.open_experiments():
-        try:
-            settling.settle(experiment)
-        except DatabaseError:  # the others can go on; this one is tried again
-            log.exception("Experiment %s can't be settled now.", experiment.pk)
-
-
-@shared_task(name="generation.tasks.flag_pairs")
-def flag_pairs(experiment: int) -> None:
-    """Flag an experiment's pairs anew, by the thresholds that it has now."""
-    if (row := Experiment.objects.filter(pk=experiment).first()) is not None:
-        flagging.flag(row)
+        settling.attempt(experiment)
 
 
 @shared_task(name="generation.tasks.delete_experiments")
@@ -140,14 +130,9 @@ def delete_later() -> None:
     _nudge(delete_experiments)
 
 
-def flag_later(experiment: Experiment) -> bool:
-    """Have a worker flag an experiment's pairs anew; False where no broker takes the message."""
-    try:
-        flag_pairs.apply_async(args=[experiment.pk], retry=False)
-    except OperationalError as error:
-        log.warning("The broker can't be reached (%s); the pairs keep their flags.", error)
-        return False
-    return True
+def settle_later() -> None:
+    """Tell a worker that there are experiments to settle. Without a broker, `reconcile` tells it later."""
+    _nudge(settle_experiments)
 
 
 class _Heartbeat(threading.Thread):

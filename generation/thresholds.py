@@ -1,6 +1,7 @@
 """The form of an experiment's flag thresholds: one field a rule, empty for the baseline's own quantile."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from django import forms
@@ -24,12 +25,15 @@ class ThresholdForm(forms.Form):
         first = experiment.conditions.order_by("position").first()
         name = first.name if first else "baseline"
         self.base, self.other = called(name), other(name)
-        quantiles = flagging.limits(experiment, by_hand=False)
+        quantiles = flagging.limits(experiment, by_hand=False) if experiment.settled_at else None
         for rule in RULES:
+            low, high = METRICS[rule.metric].ends
             self.fields[_field(rule)] = forms.FloatField(
                 label=f"{rule.flag.capitalize()}: {rule.metric} {rule.end}",
                 help_text=f"{_sentence(METRICS[rule.metric].words)} {_said(rule, quantiles, self.base)}",
                 required=False,
+                min_value=low if isfinite(low) else None,
+                max_value=high if isfinite(high) else None,
                 initial=experiment.thresholds.get(rule.name),
                 widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any"}),
             )
@@ -49,8 +53,10 @@ def _field(rule: Rule) -> str:
     return rule.name.replace(" ", "-")
 
 
-def _said(rule: Rule, quantiles: Mapping[flagging.Setting, Mapping[str, float]], base: str) -> str:
+def _said(rule: Rule, quantiles: Mapping[flagging.Setting, Mapping[str, float]] | None, base: str) -> str:
     """What the first condition's pictures give where nothing is set."""
+    if quantiles is None:
+        return f"Left empty, it is {base}'s own, known once all images are made and scored."
     known = [found[rule.name] for found in quantiles.values() if rule.name in found]
     if not known:
         return f"Left empty, it flags nothing: fewer than {FEWEST} of {base}'s pictures are scored."

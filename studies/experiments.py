@@ -5,6 +5,7 @@ One query a metric, whatever the number of pairs; numbers come as text and becom
 
 import json
 from collections.abc import Mapping
+from math import inf
 from typing import Any, cast
 
 import numpy as np
@@ -76,7 +77,9 @@ def compute(experiment: Experiment) -> dict[str, Any]:
             "made_with": _made_with(experiment),
         }
         data = places.scored(
-            {name: Metric(name, known["better"]) for name, known in metrics.items()}, images, pairs
+            {name: Metric(name, known["better"], _ends(name)) for name, known in metrics.items()},
+            images,
+            pairs,
         )
     found["counts"] = {
         "items": len(places.items),
@@ -141,7 +144,9 @@ class _Places:
             .order_by()
             .values_list("item_id", "treatment__condition_id", "steps", "excluded", "same", "flags")
         )
-        names = sorted({flag for *_, raised in rows for flag in raised})
+        settled = self._experiment.settled_at is not None
+        # What was flagged before more metrics were asked for holds no longer.
+        names = sorted({flag for *_, raised in rows for flag in raised}) if settled else []
         if rows:
             bit = {name: 1 << place for place, name in enumerate(names)}
             item, condition, steps = np.array([row[:3] for row in rows], np.int64).T
@@ -149,10 +154,10 @@ class _Places:
             made[where] = True
             excluded[where] = [bool(row[3]) for row in rows]
             same[where] = [row[4] for row in rows]
-            flags[where] = [sum(bit[flag] for flag in row[5]) for row in rows]
+            flags[where] = [sum(bit[flag] for flag in row[5] if settled) for row in rows]
         return Scored(
             self.models, self.model, self.subject, self.seed, self.conditions, self.steps, made, excluded,
-            same, flags, names, metrics, images, pairs, self._never(),
+            same, flags, names, metrics, images, pairs, self._never(), settled,
         )  # fmt: skip
 
     def _never(self) -> dict[tuple[int, int, int], dict[str, str]]:
@@ -191,6 +196,11 @@ def _read_metrics(experiment: Experiment) -> dict[str, tuple[str, dict[str, Any]
         known = Score.meaning(name)
         found[name] = ("pair" if known and known.kind == "pair" else "image", _meaning(name))
     return found
+
+
+def _ends(name: str) -> tuple[float, float]:
+    known = Score.meaning(name)
+    return (-inf, inf) if known is None else known.ends
 
 
 def _meaning(name: str) -> dict[str, Any]:
@@ -241,7 +251,7 @@ def _about(experiment: Experiment, places: _Places) -> dict[str, Any]:
         "guidance": experiment.guidance,
         "seeds": list(places.seeds),
         "thresholds": dict(experiment.thresholds),
-        "done": experiment.settled_at is not None,
+        "done": experiment.is_finished(),
     }
 
 

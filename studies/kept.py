@@ -59,11 +59,11 @@ def standing_of(study: Study) -> tuple[str, int]:
     )
     experiments = study.blocks.values("experiment")
     scored = Chunk.objects.filter(experiment__in=experiments, stage=Chunk.Stage.DONE).aggregate(
-        n=Count("pk"), last=Max("pk")
+        n=Count("pk"), last=Max("scored_at")
     )
     protocols = list(study.protocols.values_list("sha256", flat=True))
     said = [study.title, *study.questions.values_list("text", flat=True)]
-    rests = [said, study.state, study.unblinded_at is not None, people, scored, protocols]
+    rests = [said, study.state, study.unblinded_at is not None, people, str(scored), protocols]
     if not protocols:
         rests += [str(study.margin), list(study.blocks.values_list("pk", flat=True))]
     return standing.of(SCHEMA, rests), sum(votes for *_, votes in people)

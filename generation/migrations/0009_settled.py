@@ -21,7 +21,11 @@ WHERE experiment.id = chunk.experiment_id AND chunk.stage = 'done'
     AND 'seed_similarity' = ANY (experiment.metrics) AND NOT chunk.unscored ? 'seed_similarity'
     AND EXISTS (
         SELECT FROM generation_item AS item WHERE item.experiment_id = experiment.id
-        GROUP BY item.model_id, item.label, item.prompt HAVING count(*) > 1
+        GROUP BY item.model_id, item.label, item.prompt, item.negative_prompt HAVING count(*) > 1
+    )
+    AND NOT EXISTS (
+        SELECT FROM generation_score AS score JOIN generation_image AS image ON image.id = score.image_id
+        WHERE image.chunk_id = chunk.id AND score.metric = 'seed_similarity' AND score.version <> '1'
     )
 """
 
@@ -30,6 +34,18 @@ class Migration(migrations.Migration):
     dependencies = [("generation", "0008_loose_files")]
     operations = [
         migrations.AddField("experiment", "settled_at", models.DateTimeField(editable=False, null=True)),
+        migrations.AddField(
+            "experiment", "settling_error", models.TextField(blank=True, default="", editable=False), preserve_default=False
+        ),
+        migrations.AlterField(
+            "pair",
+            "excluded",
+            models.CharField(
+                blank=True,
+                help_text="Why this pair is left out of studies and of the analysis.",
+                max_length=200,
+            ),
+        ),
         migrations.RunSQL(SETTLED, migrations.RunSQL.noop),
         migrations.RunSQL(UNSCORED, migrations.RunSQL.noop),
         migrations.CreateModel(

@@ -102,18 +102,6 @@ def similarity(
     return [float(value) for value in cosine.clamp(-1, 1)]
 
 
-def among(embedded: Tensor) -> list[float]:
-    """Mean cosine of each image to all the others, -1 to 1. Raises ValueError for fewer than two.
-
-    embedded: (n, d), each of length 1.
-    """
-    if len(embedded) < 2:
-        raise ValueError(f"{len(embedded)} image has no others to be like; give two or more")
-    # Of n vectors of length 1, the sum of one's cosines to all holds its cosine to itself, 1.
-    cosine = (embedded @ embedded.sum(0) - 1) / (len(embedded) - 1)
-    return [float(value) for value in cosine.clamp(-1, 1)]
-
-
 def fit(encoder: Encoder, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[float]:
     """Cosine of each image and its prompt, -1 to 1: CLIPScore without its factor 2.5 and its cut at 0.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 Kind = Literal["image", "pair", "reference", "prompt", "seeds"]
@@ -28,6 +29,14 @@ class Metric:
     span: str = ""
     alone: bool = False
     pyiqa: bool = False
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest value that it can have; infinite where its authors set no end."""
+        low, _, high = self.span.partition(", ")
+        return (-inf if "~" in low or not low else float(low)), (
+            inf if "~" in high or not high else float(high)
+        )
 
 
 PYIQA_VERSION = "pyiqa-0.1.16"

@@ -100,20 +100,12 @@ def prompt_scores(
 
 
 def embeddings(images: Images, *, device: str | None = None, weights: Weights = NO_WEIGHTS) -> np.ndarray:
-    """(n, d) float64 of length 1: what `seed_scores` compares images by.
+    """(n, d) float64 of length 1: what `alike.to_others` compares images by.
 
     Images and errors are as in `image_scores`; one image or more.
     """
     _must_be_images(images)
     return _encoder(weights, device).embed(images).numpy()
-
-
-def seed_scores(embedded: np.ndarray) -> list[float]:
-    """`seed_similarity` of each image to the others: the baseline's images of one label or prompt.
-
-    embedded: their `embeddings`, (n, d); fewer than two are a ValueError.
-    """
-    return drift.among(torch.from_numpy(embedded))
 
 
 def weights_of(metric: str, *, weights: Weights = NO_WEIGHTS, device: str | None = None) -> str:

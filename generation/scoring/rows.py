@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from generation.scoring import registry
+from generation.scoring import alike, registry
 from generation.scoring.files import BadPicture, decoded_ahead
 from generation.scoring.items import BASELINE, Item, seeds
 from generation.scoring.names import Kind
@@ -54,7 +54,7 @@ def of(
     references: the picture that each is compared with, or none. failures: gets what has no value; a metric
     that fails stops no other one. Raises BadPicture.
     """
-    alike = _alike(items, asked, failures)
+    similar = _alike(items, asked, failures)
     each = max(1, BLOCK // (2 if references else 1) // max(len(item.files) for item in items))
     blocks = [items[start : start + each] for start in range(0, len(items), each)]
     paths = [
@@ -63,7 +63,7 @@ def of(
     ]
     for block, files, pictures in zip(blocks, paths, decoded_ahead(paths), strict=True):
         pixels = dict(zip(files, pictures, strict=True))
-        values = {(item.name, BASELINE, SEEDS): alike[item.name] for item in block if item.name in alike}
+        values = {(item.name, BASELINE, SEEDS): similar[item.name] for item in block if item.name in similar}
         for kind, inputs in _inputs(block, pixels, references).items():
             for metric in asked.metrics.get(kind, ()):
                 for place, value in _tried(kind, metric, inputs, asked, failures):
@@ -112,13 +112,13 @@ def _tried(
     by_size: dict[tuple[int, ...], list[tuple[Place, Inputs]]] = defaultdict(list)
     for place, given in inputs:
         by_size[given[0].shape].append((place, given))
-    for alike in by_size.values():
+    for same in by_size.values():
         try:
-            values = _compute(kind, metric, [given for _, given in alike], asked)
+            values = _compute(kind, metric, [given for _, given in same], asked)
         except Exception as error:  # a metric that fails stops no other one
-            failures.add(metric, len(alike), error)
+            failures.add(metric, len(same), error)
             continue
-        for (place, _), value in zip(alike, values, strict=True):
+        for (place, _), value in zip(same, values, strict=True):
             if isfinite(value):
                 yield place, value
             else:
@@ -153,8 +153,13 @@ def _alike(items: Sequence[Item], asked: Asked, failures: Failures) -> dict[str,
         except Exception as error:  # a metric that fails stops no other one
             failures.add(SEEDS, len(group), error)
             continue
-        values = registry.seed_scores(np.concatenate(embedded))
-        found |= zip((item.name for item in group), values, strict=True)
+        vectors = np.concatenate(embedded)
+        whole = alike.usable(vectors)
+        if not whole.all():
+            failures.add(SEEDS, int((~whole).sum()), Unavailable(registry.NO_VALUE.format(SEEDS)))
+        if whole.sum() > 1:
+            named = (item.name for item, usable in zip(group, whole, strict=True) if usable)
+            found |= zip(named, alike.to_others(vectors[whole]), strict=True)
     return found
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_GET
 
 from generation.models import Experiment
-from studies import experiments_latest, experiments_report, report
+from studies import experiments_latest, experiments_report, experiments_scores, report
 
 KINDS = {"svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
 NOTHING = "Nothing is analysed yet: a worker computes it. Load the page again in a moment.\n"
@@ -23,7 +24,7 @@ NOTHING = "Nothing is analysed yet: a worker computes it. Load the page again in
 def urls(site: AdminSite) -> list[URLPattern]:
     """The pages' addresses, below those of studies."""
 
-    def page(address: str, name: str, view: Callable[..., HttpResponse]) -> URLPattern:
+    def page(address: str, name: str, view: Callable[..., HttpResponseBase]) -> URLPattern:
         return path(f"experiment/<int:pk>/{address}", site.admin_view(require_GET(view)), name=name)
 
     def analysis(request: HttpRequest, pk: int) -> HttpResponse:
@@ -39,6 +40,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
         page("figures/<slug:name>.<str:kind>", "studies_experiment_figure", figure),
         page("analysis.json", "studies_experiment_json", as_json),
         page("report.html", "studies_experiment_report", as_report),
+        page("scores.csv", "studies_experiment_scores", scores),
     ]
 
 
@@ -105,6 +107,16 @@ def as_report(request: HttpRequest, pk: int) -> HttpResponse:
     )
     return HttpResponse(
         text, headers={"Content-Disposition": f'attachment; filename="{_file_name(experiment)}-report.html"'}
+    )
+
+
+def scores(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """Every score of every picture and pair, to be analysed elsewhere."""
+    experiment = _readable(request, pk)
+    return StreamingHttpResponse(
+        experiments_scores.stream(experiment),
+        content_type=KINDS["csv"],
+        headers={"Content-Disposition": f'attachment; filename="{_file_name(experiment)}-scores.csv"'},
     )
 
 

@@ -539,6 +539,6 @@ def _unfinished(study: Study) -> list[str]:
         {
             block.experiment.name
             for block in study.blocks.select_related("experiment")
-            if block.experiment.settled_at is None
+            if not block.experiment.is_finished()
         }
     )

@@ -6,11 +6,12 @@ are pairs of one seed, where several prompts or labels share it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from studies.statistics import signed_rank
 from studies.statistics.clusters import Array, Labels, codes, multiway, only_one, sampled
 from studies.statistics.decisions import holm
 from studies.statistics.intervals import t_quantile, two_sided, wilson
@@ -37,7 +38,8 @@ class Mean:
         """The same with an interval that ends where values do: what lies beyond is no mean of them."""
         if self.low is None or self.high is None:
             return self
-        return replace(self, low=max(self.low, least), high=min(self.high, most))
+        mean = cast(float, self.mean)
+        return replace(self, low=max(self.low, min(least, mean)), high=min(self.high, max(most, mean)))
 
     def plain(self, counted: str) -> dict[str, Any]:
         """With stable keys; counted: what the values are of, such as pairs."""
@@ -94,6 +96,9 @@ class Units:
 def clustered_mean(values: ArrayLike, units: Labels | Units | None = None, *, level: float = 0.95) -> Mean:
     """Mean of values (n,) with V = Σ_g (Σ r)² / n² · G/(G-1) and t(G-1); p is against 0.
 
+    V is never below what independent values have, n/(n-1) · Σ r² / n²: means of few units are alike by
+    chance, and a claim about all such units is no surer than one about these.
+
     units: (n,) the sampled unit of each value, or None where each is its own. With seeds that units share it
     is clustered both ways (`clusters.multiway`), with t(min(G) - 1).
     """
@@ -127,8 +132,9 @@ def _spread(residuals: Array, units: Labels | Units | None) -> _Spread:
     if (one := only_one(ways)) is not None:
         only = "seed, whose noise all values share" if one == "seed" else one
         return _Spread(ways[0].n, reason=f"only one {only}; an interval needs two or more")
-    found = multiway(residuals, ways)
-    return _Spread(ways[0].n, found.variance, found.df)
+    found, n = multiway(residuals, ways), len(residuals)
+    alone = float(residuals @ residuals) * n / (n - 1)  # each value its own unit
+    return _Spread(ways[0].n, max(found.variance, alone), found.df)
 
 
 def _interval(mean: float, variance: float, df: int, n: int, n_units: int, level: float) -> Mean:
@@ -240,10 +246,7 @@ def _wilcoxon(d: Array, units: Labels | Units | None) -> tuple[float | None, str
     means = [np.bincount(way.groups, d) / np.bincount(way.groups) for way in ways]
     if not any(of.any() for of in means):
         return None, "wilcoxon_p: all differences are zero"
-    from scipy import stats  # takes a second that no page and no command need wait for at its start
-
-    each = [stats.wilcoxon(of, zero_method="pratt").pvalue if of.any() else 1.0 for of in means]
-    return float(max(each)), None
+    return max(signed_rank.p_value(of) if of.any() else 1.0 for of in means), None
 
 
 def _units(units: Labels | Units | None, n: int) -> Units:

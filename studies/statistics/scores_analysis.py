@@ -8,6 +8,7 @@ several seeds share one, and with seeds as sampled units too where several promp
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -46,10 +47,11 @@ class Condition:
 
 @dataclass(frozen=True)
 class Metric:
-    """better: higher, lower, or none where people would not call either better."""
+    """better: higher, lower, or none where people would not call either better. ends: of its range."""
 
     name: str
     better: str = "none"
+    ends: tuple[float, float] = (-inf, inf)
 
     @property
     def sign(self) -> int:
@@ -65,7 +67,7 @@ class Scored:
     whether the treatment's pair is there, is left out, and is one file twice. flags: (I, C, S) bits, in the
     order of flag_names.
     never: by places of model, condition and steps, the flags that no pair there can have, with the reason;
-    `any` among them where it can have none.
+    `any` among them where it can have none. settled: pairs are flagged, and seeds compared.
     images: of each picture; pairs: of the two pictures of a pair, at its treatment's place.
     """
 
@@ -84,6 +86,7 @@ class Scored:
     images: Mapping[str, Cube]
     pairs: Mapping[str, Cube]
     never: Mapping[tuple[int, int, int], Mapping[str, str]] = field(default_factory=dict)
+    settled: bool = True
 
     @property
     def kept(self) -> Mask:
@@ -279,6 +282,7 @@ def _levels(part: _Part, s: int) -> dict[str, Any]:
             there = ~np.isnan(values)
             if there.any():
                 mean = scores.clustered_mean(values[there], part.units(there))
+                mean = mean.within(*data.metrics[name].ends)
                 of_each[condition.name] = mean.plain("items")
         if len(of_each) > 1:
             found[name] = of_each
@@ -313,17 +317,17 @@ def _equal_evaluations(part: _Part) -> list[dict[str, Any]]:
     return [
         _at_cost(part, cost, cells)
         for cost, cells in sorted(by_cost.items())
-        if len(cells) > 1 and any(c for c, _ in cells)
+        if len(cells) > 1 and not all(_is_plain(data, c) for c, _ in cells)
     ]
 
 
 def _at_cost(part: _Part, cost: int, cells: Sequence[tuple[int, int]]) -> dict[str, Any]:
     data = part.data
     plain = [cell for cell in cells if _is_plain(data, cell[0])]
-    reference = plain[0] if plain else None
+    reference = min(plain, default=None)  # the baseline itself, where it is one of them
     shown = []
     for c, s in cells:
-        if (c, s) == reference:
+        if (c, s) in plain:  # of one cost and recipe: the same pictures
             continue
         results = {}
         for name, metric in data.metrics.items():
@@ -513,5 +517,9 @@ def _yardstick(part: _Part, s: int) -> dict[str, Any]:
     there = ~np.isnan(values)
     found = scores.clustered_mean(values[there], part.units(there)).within(*scores.SIMILARITY).plain("items")
     if not there.any():
-        found["reason"] = "no two seeds of one label or prompt were scored by seed_similarity"
+        found["reason"] = (
+            "no two seeds of one label or prompt were scored by seed_similarity"
+            if part.data.settled
+            else "seeds are compared once all images are made and scored"
+        )
     return {"steps": part.data.steps[s]} | found

@@ -14,7 +14,7 @@ from PIL import Image
 
 from generation.engine import png
 from generation.engine.folder import Folder, alone_in
-from generation.scoring import files, names, registry
+from generation.scoring import alike, files, names, registry
 
 from .scoring import weight_files
 
@@ -175,7 +175,7 @@ def test_seeds_of_one_prompt_are_compared_whatever_the_block(prompted, monkeypat
     monkeypatch.setattr("generation.scoring.rows.BLOCK", 1)
     score(prompted, "--metrics", "seed_similarity")
 
-    expected = registry.seed_scores(registry.embeddings([CAT, np.ascontiguousarray(CAT[::-1])]))
+    expected = alike.to_others(registry.embeddings([CAT, np.ascontiguousarray(CAT[::-1])]))
     assert [row[:3] for row in rows(prompted)[1:]] == [
         [item, "baseline", "seed_similarity"] for item in ("0_0", "1_0")
     ]

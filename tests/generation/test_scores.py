@@ -8,7 +8,7 @@ import skimage.data
 from django.db import connection
 from django.urls import reverse
 
-from generation import claims, flagging, scores, tasks
+from generation import claims, flagging, scores, settling, tasks
 from generation.engine import png
 from generation.models import Chunk, Experiment, Gain, Image, Pair, Score
 from generation.scoring import registry
@@ -60,6 +60,13 @@ def scored(**changes):
         tasks.score_images()
     found.refresh_from_db()
     return found
+
+
+def flag_by(found, own):
+    flagging.set_thresholds(found, own)
+    flagged = settling.settle(found)
+    found.refresh_from_db()
+    return flagged
 
 
 def counts():
@@ -235,8 +242,8 @@ class TestFlags:
     def test_own_thresholds_come_first_and_go_again(self):
         found = scored(metrics=["brightness"])
 
-        assert flagging.set_thresholds(found, {"brightness above": 0.0}) == 6
-        assert flagging.set_thresholds(found, {}) == 0  # six seeds tell nothing of the ends
+        assert flag_by(found, {"brightness above": 0.0}) == 6
+        assert flag_by(found, {}) == 0  # six seeds tell nothing of the ends
 
     def test_a_flag_without_a_threshold_is_never_raised(self):
         found = scored(metrics=["brightness"])  # six seeds tell nothing of the ends
@@ -248,7 +255,7 @@ class TestFlags:
 
     def test_a_threshold_by_hand_lets_a_flag_be_raised(self):
         found = scored(metrics=["brightness"])
-        flagging.set_thresholds(found, {"brightness above": 9.0, "drift below": 0.5})
+        flag_by(found, {"brightness above": 1.0, "drift below": 0.5})
 
         for never in flagging.never(found).values():
             assert not never.keys() & {"any", "blown out"}

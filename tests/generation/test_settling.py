@@ -2,16 +2,17 @@
 
 from collections import defaultdict
 from importlib import import_module
+from threading import Thread
 
 import numpy as np
 import pytest
 import skimage.data
 from django.db import DatabaseError, connection
 
-from generation import claims, flagging, planning, removal, scores, settling, tasks
+from generation import claims, control, flagging, planning, removal, scores, settling, tasks
 from generation.engine import png
 from generation.models import Chunk, Embedding, Experiment, Image, ImageModel, Pair, Score
-from generation.scoring import registry
+from generation.scoring import alike, registry
 from generation.scoring.weights import Unavailable
 from generation.storage import keep
 from tests.generation.factories import experiment
@@ -73,11 +74,12 @@ def expected(found):
     groups = defaultdict(list)
     for image in Image.objects.filter(chunk__experiment=found, condition__position=0).order_by("pk"):
         item = image.item
-        groups[item.model_id, image.steps, item.label, item.prompt].append(image)
+        key = item.model_id, image.steps, item.label, item.prompt, item.negative_prompt
+        groups[key].append(image)
     values = {}
     for images in groups.values():
         pixels = [part(image.item.position, image.steps, 0) for image in images]
-        values |= zip([i.pk for i in images], registry.seed_scores(registry.embeddings(pixels)), strict=True)
+        values |= zip([i.pk for i in images], alike.to_others(registry.embeddings(pixels)), strict=True)
     return values
 
 
@@ -143,9 +145,8 @@ def test_a_file_that_was_seen_is_not_looked_at_again(monkeypatch):
 def test_images_that_another_model_saw_are_compared_among_themselves():
     found = scored()
     Embedding.objects.filter(image__item__seed=0).update(weights="others")
-    Experiment.objects.update(settled_at=None)
 
-    settling.settle(found)
+    settle_again(found)
 
     # Of a label's three seeds two are left; the third has nobody to be like, and keeps what it had.
     assert len(kept(found)) == 6
@@ -181,23 +182,126 @@ def test_a_model_that_cannot_see_is_said(monkeypatch):
 def test_settling_again_writes_nothing_new():
     found = scored()
     before = set(Score.objects.values_list("pk", "value"))
-    Experiment.objects.update(settled_at=None)
 
-    settling.settle(found)
+    settle_again(found)
 
     assert set(Score.objects.values_list("pk", "value")) == before
 
 
-def test_drift_has_a_threshold_however_small_the_chunks(monkeypatch):
+def test_drift_is_flagged_however_small_the_chunks(monkeypatch):
+    """The yardstick is there before the pairs are flagged."""
     monkeypatch.setattr(planning, "FIRST_CHUNK", 1)
-    found = made(seeds=range(10), metrics=[METRIC, "drift"])
-    score()
-    (limit,) = flagging.limits(found).values()
-    Score.objects.filter(pair=Pair.objects.first()).update(value=limit["drift below"] - 0.01)
+    monkeypatch.setattr(registry, "pair_scores", lambda base, *_, **__: {"drift": [-1.0] * len(base)})
 
+    found = scored(seeds=range(10), metrics=[METRIC, "drift"])
+
+    assert {tuple(pair.flags) for pair in found.pairs.all()} == {("drifted",)}
+
+
+def test_a_yardstick_by_an_older_formula_makes_place_and_never_counts():
+    found = scored(seeds=range(5), metrics=[METRIC, "brightness"])
+    baseline = Image.objects.filter(condition__position=0)
+    Score.objects.bulk_create(Score(image=image, metric=METRIC, version="1", value=0.5) for image in baseline)
+    (limits,) = flagging.limits(found).values()
+    assert limits == {}  # ten pictures, not twenty
+
+    settle_again(found)
+
+    assert set(Score.objects.filter(metric=METRIC).values_list("version", flat=True)) == {"2"}
+
+
+def test_embeddings_by_an_older_formula_are_made_again():
+    found = scored()
+    before = kept(found)
+    Embedding.objects.update(version="0", vector=np.eye(4, dtype="<f4")[0].tobytes())
+
+    scores.add_metrics(found, [METRIC])
+    score()
+
+    assert kept(found) == before
+    assert set(Embedding.objects.values_list("version", flat=True)) == {"2"}
+
+
+def test_embeddings_by_an_older_formula_are_not_compared():
+    found = scored()
+    Embedding.objects.update(version="0")
+    Score.objects.all().delete()
+
+    settle_again(found)
+
+    assert kept(found) == {}
+
+
+def test_a_pair_is_judged_by_the_model_that_saw_most_of_the_baseline():
+    found = scored(seeds=range(12), metrics=[METRIC, "drift"])
+    other = Image.objects.filter(condition__position=0, item__position__gte=20)
+    Score.objects.filter(image__in=other).update(weights="others", value=1)
+    mine, theirs = Pair.objects.filter(experiment=found)[:2]
+    Score.objects.filter(pair__in=[mine, theirs]).update(value=-1)
+    Score.objects.filter(pair=theirs).update(weights="others")
+
+    assert "drift below" in next(iter(flagging.limits(found).values()))
     flagging.flag(found)
 
-    assert "drifted" in Pair.objects.first().flags
+    assert Pair.objects.get(pk=mine.pk).flags == ["drifted"]
+    assert Pair.objects.get(pk=theirs.pk).flags == []
+
+
+@pytest.mark.parametrize("broken", [np.nan, 0.0, 5.0])
+def test_an_image_that_a_model_makes_nothing_of_is_said_and_spoils_no_other(monkeypatch, broken):
+    real = registry.embeddings
+
+    def sometimes(images, **options):
+        found = real(images, **options)
+        found[0] *= broken
+        return found
+
+    monkeypatch.setattr(registry, "embeddings", sometimes)
+
+    found = scored()
+
+    assert len(kept(found)) == 5
+    assert np.isfinite(list(kept(found).values())).all()
+    assert "no value" in scores.unscored(found)[METRIC]
+
+
+def test_vectors_of_another_length_are_compared_among_themselves():
+    found = scored()
+    Embedding.objects.filter(image__item__seed=0).update(vector=np.eye(4, dtype="<f4")[0].tobytes())
+
+    settle_again(found)
+
+    assert found.settled_at is not None
+    assert len(kept(found)) == 6
+
+
+def test_one_seed_with_two_negative_prompts_is_no_other_seed():
+    model = ImageModel.objects.create(name="words", source="org/words", takes="prompts")
+    subjects = [planning.Subject(prompt="a cat", negative_prompt=negative) for negative in ("", "blurred")]
+
+    assert kept(scored(parts=[planning.crossed(model, subjects, [0])])) == {}
+
+    two = scored(name="two seeds", parts=[planning.crossed(model, subjects, [0, 1])])
+    assert len(kept(two)) == 4
+    assert kept(two) == pytest.approx(expected(two), abs=1e-6)
+
+
+def test_labels_of_other_experiments_and_models_are_no_other_seeds():
+    """Each has one seed of its label, whatever the others have."""
+    other = ImageModel.objects.create(name="faces", source="org/faces", takes="nothing")
+    third = ImageModel.objects.create(name="more", source="org/more", takes="nothing")
+    parts = [planning.crossed(model, [planning.Subject()], [0]) for model in (other, third)]
+    scored(seeds=[0])
+    scored(name="again", seeds=[1])
+    scored(name="two models", parts=parts)
+
+    assert not Embedding.objects.exists()
+
+
+def settle_again(found):
+    Experiment.objects.filter(pk=found.pk).update(settled_at=None)
+    settling.settle(found)
+    found.refresh_from_db()
 
 
 class TestWhen:
@@ -227,30 +331,98 @@ class TestWhen:
         assert len(kept(found)) == 6
         assert tasks.settle_experiments not in told
 
-    def test_nothing_is_kept_of_what_broke_off(self, monkeypatch):
+    def test_what_broke_off_is_said_and_done_later(self, monkeypatch, admin_client):
         found = made()
         with monkeypatch.context() as patched:
             patched.setattr(flagging, "flag", broken)
-            with pytest.raises(DatabaseError):
-                score()
+            score()
         found.refresh_from_db()
-        assert (kept(found), found.settled_at) == ({}, None)
+        assert found.settled_at is None
+        assert "the disk is full" in admin_client.get(found.get_absolute_url()).text
 
         tasks.settle_experiments()
 
-        assert len(kept(found)) == 6
+        found.refresh_from_db()
+        assert found.settled_at is not None
+        assert "the disk is full" not in admin_client.get(found.get_absolute_url()).text
 
-    def test_one_that_breaks_stops_no_other(self, monkeypatch):
+    @pytest.mark.parametrize("error", [DatabaseError, ValueError])
+    def test_one_that_breaks_stops_no_other(self, monkeypatch, error):
         with monkeypatch.context() as patched:
             patched.setattr(settling, "settle", lambda experiment: None)
             first, second = scored(), scored(name="another")
         flag = flagging.flag
-        monkeypatch.setattr(flagging, "flag", lambda found: broken(found) if found == first else flag(found))
+        monkeypatch.setattr(
+            flagging, "flag", lambda found: broken(found, error) if found == first else flag(found)
+        )
 
         tasks.settle_experiments()
 
-        assert kept(first) == {}
-        assert len(kept(second)) == 6
+        first.refresh_from_db()
+        second.refresh_from_db()
+        assert first.settled_at is None
+        assert second.settled_at is not None
+
+    def test_what_changes_meanwhile_is_settled_once_more(self, monkeypatch):
+        found = made()
+        flag = flagging.flag
+
+        def meanwhile(row):
+            flagging.set_thresholds(row, {"brightness above": 0.5})
+            return flag(row)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(flagging, "flag", meanwhile)
+            score()
+        found.refresh_from_db()
+        assert found.settled_at is None
+
+        tasks.settle_experiments()
+        found.refresh_from_db()
+        assert found.settled_at is not None
+
+    def test_metrics_asked_for_meanwhile_are_not_taken_for_settled(self, monkeypatch):
+        found = made()
+        monkeypatch.setattr(flagging, "flag", lambda row: scores.add_metrics(row, ["drift"]))
+
+        tasks.score_images()
+
+        found.refresh_from_db()
+        assert found.settled_at is None
+        assert found.chunks.exclude(stage=Chunk.Stage.DONE).exists()
+
+    def test_what_failed_for_good_keeps_the_rest_from_nothing(self, monkeypatch):
+        monkeypatch.setattr(planning, "FIRST_CHUNK", 3)
+        found = made()
+        claims.give_back(claims.claim(Chunk.Stage.SCORES, "one"), "no such file", may_pass=False)
+        score()
+        found.refresh_from_db()
+        assert (len(kept(found)), found.is_finished()) == (2, False)  # of three the third is another label
+        assert found.settled_at is not None
+
+        claims.retry_failed(found)
+        score()
+
+        found.refresh_from_db()
+        assert (len(kept(found)), found.is_finished()) == (6, True)
+
+    def test_what_is_cancelled_keeps_what_it_has(self, monkeypatch):
+        monkeypatch.setattr(planning, "FIRST_CHUNK", 3)
+        found = made()
+        tasks.score_images()
+        Experiment.objects.update(state=Experiment.State.CANCELLED)
+
+        tasks.settle_experiments()
+
+        assert len(kept(found)) == 2  # of three the third is of another label
+
+    def test_an_experiment_of_nothing_is_not_settled(self):
+        found = experiment()
+        found.chunks.all().delete()
+
+        settling.settle(found)
+
+        assert not Experiment.objects.filter(settled_at__isnull=False).exists()
 
     def test_more_metrics_have_it_settled_once_more(self):
         found = scored()
@@ -284,30 +456,64 @@ class TestWhen:
         assert not Embedding.objects.exists()
 
 
-def broken(found):
-    raise DatabaseError("the disk is full")
+def broken(found, error=DatabaseError):
+    raise error("the disk is full")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_at_it_is_left_alone(transactional_db):
-    from threading import Thread
+class TestBesideOthers:
+    def elsewhere(self, what, *args):
+        """Done by another process, with a connection of its own."""
+        found = []
 
-    from django.db import transaction
+        def run():
+            found.append(what(*args))
+            connection.close()
 
-    found = scored()
-    Experiment.objects.update(settled_at=None)
-
-    def other():
-        settling.settle(found)
-        connection.close()
-
-    with transaction.atomic():
-        Experiment.objects.select_for_update(no_key=True).get()
-        thread = Thread(target=other)
+        thread = Thread(target=run)
         thread.start()
         thread.join()
+        return found[0]
 
-    assert Experiment.objects.get().settled_at is None
+    def test_who_is_at_it_is_left_alone(self, monkeypatch):
+        found = made()
+        seen = []
+        flag = flagging.flag
+
+        def meanwhile(row):
+            seen.append(self.elsewhere(settling.settle, row))
+            return flag(row)
+
+        monkeypatch.setattr(flagging, "flag", meanwhile)
+        score()
+
+        assert seen == [None]
+        assert Experiment.objects.get(pk=found.pk).settled_at is not None
+
+    def test_nobody_waits_for_it(self, monkeypatch):
+        """Pausing, new thresholds and leaving a pair out go on while seeds are compared and pairs flagged."""
+        found = made()
+        done = []
+
+        def meanwhile(row):
+            done.append(self.elsewhere(control.pause, row))
+            done.append(self.elsewhere(flagging.set_thresholds, row, {"brightness above": 0.5}))
+            done.append(self.elsewhere(lambda: Pair.objects.update(excluded="odd", frozen=True)))
+            return 0
+
+        monkeypatch.setattr(flagging, "flag", meanwhile)
+        score()
+
+        assert done == [None, None, 6]
+        assert Experiment.objects.get(pk=found.pk).settled_at is None
+
+    def test_the_lock_goes_with_what_held_it(self, monkeypatch):
+        found = made()
+        monkeypatch.setattr(flagging, "flag", broken)
+        score()
+        monkeypatch.undo()
+
+        assert self.elsewhere(settling.settle, found) == 0
 
 
 class TestAnOldSite:
@@ -329,11 +535,13 @@ class TestAnOldSite:
         assert begun.settled_at is None
 
     def test_seeds_that_were_compared_within_chunks_can_be_compared_again(self):
-        found, alone = scored(), scored(name="alone", seeds=[0])
+        new, found, alone = scored(), scored(name="old"), scored(name="alone", seeds=[0])
+        Score.objects.filter(image__chunk__experiment=found).update(version="1")
+        Embedding.objects.all().delete()
 
         self.run(self.MIGRATION.UNSCORED)
         assert "one chunk only" in scores.unscored(found)[METRIC]
-        assert scores.unscored(alone) == {}
+        assert scores.unscored(alone) == scores.unscored(new) == {}
 
         scores.add_metrics(found, [METRIC])
         score()

@@ -7,7 +7,8 @@ from django.urls import reverse
 
 from generation import admin, flagging, tasks
 from generation.models import Pair, Score
-from tests.generation.test_scores import no_broker, scored, weights  # noqa: F401
+from tests.generation.test_scores import flag_by, no_broker, scored, weights  # noqa: F401
+from tests.generation.test_scores import made as images_made
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +42,7 @@ def test_it_works(admin_client):
 
 def test_an_empty_form_goes_back_to_the_baselines_own(admin_client):
     found = made()
-    flagging.set_thresholds(found, {"brightness above": 0.0})
+    flag_by(found, {"brightness above": 0.0})
     assert Pair.objects.exclude(flags=[]).count() == 6
 
     admin_client.post(address(found), {"brightness-above": ""})
@@ -53,7 +54,7 @@ def test_an_empty_form_goes_back_to_the_baselines_own(admin_client):
 
 def test_the_form_shows_what_is_set(admin_client):
     found = made()
-    flagging.set_thresholds(found, {"contrast below": 0.25})
+    flag_by(found, {"contrast below": 0.25})
     page = admin_client.get(address(found)).content.decode()
 
     assert 'value="0.25"' in page
@@ -83,15 +84,45 @@ def test_many_pairs_are_flagged_by_a_worker(admin_client, monkeypatch):
     found = made()
     asked = []
     monkeypatch.setattr(admin, "FLAGGED_AT_ONCE", 5)
-    monkeypatch.setattr(tasks.flag_pairs, "apply_async", lambda args, **_: asked.append(args))
+    monkeypatch.setattr(tasks, "_nudge", lambda task, *_: asked.append(task))
 
     answer = admin_client.post(address(found), {"brightness-above": "0"}, follow=True)
     assert "a worker flags the pairs" in answer.content.decode()
-    assert asked == [[found.pk]]
+    assert asked == [tasks.settle_experiments]
     assert not Pair.objects.exclude(flags=[]).exists()
 
-    tasks.flag_pairs(found.pk)
+    tasks.settle_experiments()
     assert Pair.objects.exclude(flags=[]).count() == 6
+
+
+def test_before_all_is_scored_thresholds_wait(admin_client):
+    found = images_made(metrics=["brightness"])
+
+    page = admin_client.get(address(found)).text
+    assert "known once all images are made and scored" in page
+    assert "fewer than" not in page
+    answer = admin_client.post(address(found), {"brightness-above": "0"}, follow=True)
+    assert "pairs are flagged by them once all images are made and scored" in answer.text
+    assert not Pair.objects.exclude(flags=[]).exists()
+
+    tasks.score_images()
+    assert Pair.objects.exclude(flags=[]).count() == 6
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("drift-below", 7), ("clipped-above", -3), ("sharpness-below", -1)]
+)
+def test_what_no_score_can_be_is_refused(admin_client, field, value):
+    found = made()
+
+    page = admin_client.post(address(found), {field: str(value)})
+
+    assert "Ensure this value is" in page.content.decode()
+    found.refresh_from_db()
+    assert found.thresholds == {}
+    name = field.replace("-", " ")
+    with pytest.raises(flagging.BadThreshold, match=f"{name}: {value} is beyond"):
+        flagging.set_thresholds(found, {name: value})
 
 
 def test_who_may_not_add_experiments_may_not_set_thresholds(client):

@@ -10,7 +10,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from generation.scoring import drift, names, registry
+from generation.scoring import alike, drift, names, registry
 from generation.scoring.weights import STARTER_CLIP
 
 CAT = skimage.data.chelsea()
@@ -40,12 +40,12 @@ def test_similarity_to_other_seeds_is_the_mean_over_them() -> None:
     images = [CAT, COFFEE, CAT[:200]]
     both = registry.pair_scores([CAT, CAT], [COFFEE, CAT[:200]], ["drift"])["drift"]
 
-    assert registry.seed_scores(registry.embeddings(images))[0] == pytest.approx(sum(both) / 2, abs=1e-6)
+    assert alike.to_others(registry.embeddings(images))[0] == pytest.approx(sum(both) / 2, abs=1e-6)
 
 
 def test_one_image_has_no_other_seeds_to_be_like() -> None:
     with pytest.raises(ValueError, match="1 image has no others"):
-        registry.seed_scores(registry.embeddings([CAT]))
+        alike.to_others(registry.embeddings([CAT]))
 
 
 def test_an_image_and_its_prompt_are_compared_as_open_clip_does() -> None:

@@ -121,7 +121,7 @@ def test_seeds_that_several_labels_share_are_sampled_units_too():
     by_seed = clustered_mean(cube[:, 1, 0], seed)
     for mean in (of_shared["difference"], of_shared["these_units"]):
         assert mean["high"] - mean["low"] > 0.9 * (by_seed.high - by_seed.low)
-    assert of_own["difference"]["high"] - of_own["difference"]["low"] < 0.1 * (by_seed.high - by_seed.low)
+    assert of_own["difference"]["high"] - of_own["difference"]["low"] < 0.6 * (by_seed.high - by_seed.low)
     assert of_shared["wilcoxon_p"] >= 2 / 2**8
 
 
