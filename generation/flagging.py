@@ -94,6 +94,25 @@ def _of_now(metrics: Iterable[str]) -> Q:
     return reduce(or_, (Q(metric=name, version=names.METRICS[name].version) for name in sorted(set(metrics))))
 
 
+def of_baseline(experiment: Experiment) -> dict[Setting, tuple[int, int]]:
+    """How many of the baseline's own pictures lie beyond a threshold, and of how many that are scored.
+
+    What a flag is worth is seen beside it. Drift is no score of one picture, so it raises none here.
+    """
+    found_limits = limits(experiment)
+    rows = _of_baseline(experiment).values_list(
+        "image", "image__item__model", "image__steps", "metric", "value"
+    )
+    pictures: dict[tuple[Setting, int], dict[str, float]] = defaultdict(dict)
+    for image, model, steps, metric, value in rows.iterator():
+        pictures[(model, steps), image][metric] = value
+    found: dict[Setting, tuple[int, int]] = {}
+    for (setting, _), values in pictures.items():
+        n, of = found.get(setting, (0, 0))
+        found[setting] = n + bool(flags(values, found_limits.get(setting, {}))), of + 1
+    return found
+
+
 def never(experiment: Experiment) -> dict[Cell, dict[str, str]]:
     """The flags that no pair can have, each with the reason: without a threshold or a score none is raised.
 

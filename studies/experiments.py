@@ -91,6 +91,7 @@ def compute(experiment: Experiment) -> dict[str, Any]:
         return found | {"analysis": None, "reason": "no pair is made yet"}
     if not images and not pairs:
         return found | {"analysis": None, "reason": "nothing is scored yet"}
+    found["flags_of_baseline"] = places.flags_of_baseline() if data.settled else []
     return found | {"analysis": scores_analysis.analyze(data)}
 
 
@@ -159,6 +160,14 @@ class _Places:
             self.models, self.model, self.subject, self.seed, self.conditions, self.steps, made, excluded,
             same, flags, names, metrics, images, pairs, self._never(), settled,
         )  # fmt: skip
+
+    def flags_of_baseline(self) -> list[dict[str, Any]]:
+        """How many of the baseline's own pictures lie beyond a threshold, by model and steps."""
+        rows = flagging.of_baseline(self._experiment).items()
+        return [
+            {"model": self.models[self._of_model[model]].name, "steps": steps, "n": n, "n_images": of}
+            for (model, steps), (n, of) in sorted(rows)
+        ]
 
     def _never(self) -> dict[tuple[int, int, int], dict[str, str]]:
         """The flags that no pair can have, by places."""

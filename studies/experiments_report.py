@@ -387,7 +387,7 @@ def _flags(found: Found) -> Section:
     else:
         words += (
             f"; thresholds are {whom}'s own 1\u2009% and 99\u2009% quantiles over seeds, of each model "
-            f"and N, so about one in a hundred of {whom}'s pictures lies beyond each."
+            f"and N. {wording.own_flags(found['flags_of_baseline'], whom)}"
         )
     if own:
         words += f" Set by hand instead: {listed([f'{name} {limit:g}' for name, limit in own.items()])}."

@@ -242,6 +242,18 @@ def flags(found: Found, *, model: str = "") -> str:
     return f"{said}: {listed(kinds)}." if kinds else f"{said}."
 
 
+def own_flags(found: Sequence[Found], whom: str) -> str:
+    """How many of the first condition's pictures lie beyond a threshold: what a share of flags is worth."""
+    several = len({each["model"] for each in found}) > 1
+    each = [
+        f"{thin(one['n'])} of {thin(one['n_images'])} ({percent(one['n'] / one['n_images'])}) at N = "
+        + str(one["steps"])
+        + (f" ({one['model']})" if several else "")
+        for one in found
+    ]
+    return f"Of {whom}'s own pictures, beyond one of them or more: {listed(each)}."
+
+
 def never_flagged(found: Sequence[Found]) -> str:
     """That no pair of any comparison could be flagged, and why."""
     reasons = dict.fromkeys(c["flags"]["any"]["reason"] for c in found)

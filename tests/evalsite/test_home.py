@@ -48,6 +48,14 @@ def test_an_experiment_runs_until_its_last_chunk_is_scored(admin_client):
     assert made.name not in section(admin_client, "New")
 
 
+def test_an_experiment_that_is_scored_and_not_settled_still_runs(admin_client):
+    made = experiment(2)
+    Experiment.objects.filter(pk=made.pk).update(settled_at=None)
+
+    assert made.name in section(admin_client, "Running")
+    assert made.name not in section(admin_client, "New")
+
+
 def test_a_failed_experiment_needs_a_decision(admin_client):
     made = experiment(2)
     Chunk.objects.filter(experiment=made).update(stage="images", failed=True, error="The model is broken.")

@@ -247,6 +247,21 @@ def test_a_pair_is_judged_by_the_model_that_saw_most_of_the_baseline():
     assert Pair.objects.get(pk=theirs.pk).flags == []
 
 
+def test_how_many_of_the_baselines_own_pictures_lie_beyond_is_counted():
+    found = scored(seeds=range(10), metrics=["brightness", "contrast"])
+    images = list(Image.objects.filter(condition__position=0).order_by("pk"))
+    values = {image.pk: dict(image.scores.values_list("metric", "value")) for image in images}
+    (limits,) = flagging.limits(found).values()
+    beyond = sum(
+        each["brightness"] > limits["brightness above"] or each["contrast"] < limits["contrast below"]
+        for each in values.values()
+    )
+
+    ((n, of),) = flagging.of_baseline(found).values()
+    assert (n, of) == (beyond, 20)
+    assert 1 <= n <= 2
+
+
 @pytest.mark.parametrize("broken", [np.nan, 0.0, 5.0])
 def test_an_image_that_a_model_makes_nothing_of_is_said_and_spoils_no_other(monkeypatch, broken):
     real = registry.embeddings

@@ -96,6 +96,34 @@ def test_the_json_is_what_the_page_shows(admin_client):
     assert "attachment" in answer["Content-Disposition"]
 
 
+def test_all_scores_can_be_had_as_csv(admin_client):
+    made = scored()
+    first = made.items.order_by("position").first()
+    made.items.filter(pk=first.pk).update(label=None, prompt='=1+1, "so"\nand on')
+    Pair.objects.filter(item=first).update(flags=["blurred", "artefacts"], excluded="odd")
+    page = admin_client.get(address(made)).content.decode()
+    assert f"{address(made)}scores.csv" in page
+
+    answer = admin_client.get(f"{address(made)}scores.csv")
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode(), newline="")))
+
+    assert "attachment" in answer["Content-Disposition"]
+    scores = Score.objects.filter(image__chunk__experiment=made) | Score.objects.filter(pair__experiment=made)
+    assert sorted(float(row["value"]) for row in rows) == sorted(scores.values_list("value", flat=True))
+    for row in rows:
+        found = scores.filter(metric=row["metric"], value=float(row["value"])).get()
+        picture = found.image or found.pair.treatment
+        assert row["side"] == ("pair" if found.pair else "image")
+        assert (row["image"], row["condition"]) == (picture.sha256, picture.condition.name)
+        assert (int(row["seed"]), int(row["item"])) == (picture.item.seed, picture.item.position)
+    own = [row for row in rows if int(row["item"]) == first.position]
+    assert {row["prompt"] for row in own} == {"'" + '=1+1, "so"\nand on'}
+    assert {(row["flags"], row["left_out"]) for row in own if row["condition"] != "baseline"} == {
+        ("blurred + artefacts", "odd")
+    }
+    assert {(row["flags"], row["left_out"]) for row in own if row["condition"] == "baseline"} == {("", "")}
+
+
 def test_the_report_stands_alone(admin_client):
     page = admin_client.get(address(scored(), "studies_experiment_report")).content.decode()
 

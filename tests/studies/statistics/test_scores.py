@@ -39,6 +39,14 @@ def test_seeds_of_one_prompt_are_not_taken_for_independent():
     )
 
 
+def test_units_that_are_alike_by_chance_make_no_mean_surer_than_its_values():
+    d = np.array([1.0, -1.0, 2.0, -2.0, 0.5, 1.5])
+    alone, units = clustered_mean(d), clustered_mean(d, [0, 0, 1, 1, 2, 2])
+
+    assert units.high - units.low > alone.high - alone.low
+    assert clustered_mean(d, [0, 1, 0, 1, 2, 2]).high > alone.high
+
+
 def test_pairs_won_follow_the_metrics_direction():
     d = np.array([1.0, 2.0, -1.0, 0.0, 3.0, 0.5])
 

@@ -1,5 +1,7 @@
 """An experiment's scores compared: with the baseline, at equal cost, over a parameter, beside drift."""
 
+from math import inf
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -193,6 +195,30 @@ def test_a_baseline_with_twice_the_steps_is_a_plain_baseline_too():
 
     assert found[0]["reference"] == {"condition": "ddpm-2n", "steps": 20}
     assert [c["condition"] for c in found[0]["conditions"]] == ["se2p"]
+
+
+def test_plain_baselines_of_one_cost_are_not_compared_with_one_another():
+    """The baseline at N = 40 and twice its steps at N = 20 give the same pictures."""
+    twice = Condition("ddpm-2n", DDPM | {"steps_factor": 2}, [40, 80])
+    data = scored(
+        {"niqe": noise((40, 3, 2))}, treatments=[twice, Condition("se2p", SE2P, [40, 80])], steps=(20, 40)
+    )
+    found = {each["evaluations"]: each for each in analyze(data)["equal_evaluations"]}
+
+    assert found[40]["reference"] == {"condition": "baseline", "steps": 40}
+    assert [c["condition"] for c in found[40]["conditions"]] == ["se2p"]
+
+    alone = scored({"niqe": noise((40, 2, 2))}, treatments=[twice], steps=(20, 40))
+    assert analyze(alone)["equal_evaluations"] == []
+
+
+def test_a_mean_ends_where_its_metric_does():
+    cube = np.abs(noise((4, 2, 1)))
+    data = scored({"niqe": cube}, items=4, subjects=2, metrics={"niqe": Metric("niqe", ends=(0, inf))})
+
+    for of_each in analyze(data)["levels"][0]["metrics"]["niqe"].values():
+        assert of_each["low"] == 0
+        assert of_each["high"] > of_each["mean"]
 
 
 def test_without_a_plain_baseline_of_that_cost_the_reason_is_said():
