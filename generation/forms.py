@@ -74,7 +74,8 @@ class ExperimentForm(forms.ModelForm):
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 5}),
         help_text="One a line. For a model with classes: names or numbers, or “all”. "
-        "Leave it empty for a model that takes neither.",
+        "Leave it empty for a model that takes neither. Each is a sampled unit: with a few, intervals that "
+        "speak of others like them are wide.",
     )
     seeds = forms.CharField(
         initial="0:10",

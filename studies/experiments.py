@@ -189,11 +189,12 @@ def _lookup(keys: list[int]) -> Any:
 
 
 def _evaluations(recipe: Mapping[str, Any], steps: int) -> int | None:
-    """Of the model for one image; None where it was made elsewhere."""
-    if recipe.get("imported"):
+    """Of the model for one image; None where it isn't known how it was made."""
+    own = {key: value for key, value in recipe.items() if key not in ("imported", "steps")}
+    if "sampler" not in own:
         return None
     try:
-        return conditions.evaluations(conditions.Recipe.from_json(recipe).at(steps))
+        return conditions.evaluations(conditions.Recipe.from_json(own).at(recipe.get("steps", steps)))
     except conditions.NotAllowed:  # a recipe of another version
         return None
 

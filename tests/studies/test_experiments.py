@@ -140,6 +140,17 @@ def test_evaluations_come_from_the_recipes():
     ]
 
 
+def test_imported_images_whose_recipe_is_known_have_a_cost():
+    made = scored()
+    first, second = made.conditions.order_by("position")
+    Condition.objects.filter(pk=first.pk).update(recipe={"sampler": "ddpm", "imported": True})
+    Condition.objects.filter(pk=second.pk).update(recipe={"sampler": "se2p", "steps": 10, "imported": True})
+    found = experiments.compute(made)
+
+    assert [c["evaluations"] for c in found["conditions"]] == [[20], [20]]
+    assert found["analysis"]["equal_evaluations"][0]["evaluations"] == 20
+
+
 def test_imported_images_have_no_known_cost():
     made = scored()
     Condition.objects.filter(experiment=made).update(recipe={"imported": True})

@@ -105,6 +105,16 @@ def test_a_number_of_steps_without_scores_is_not_spoken_of():
     assert said(0.05).endswith(" No gain is shown: no ρ is better than the baseline at N = 10.")
 
 
+def test_what_has_no_direction_gains_nothing():
+    def said(*gains):
+        shown = swept(*gains) | {"better": "none"}
+        return wording.sweep({"parameter": "rho"}, "contrast", shown)
+
+    assert said(0.05, 0.05).endswith(" No ρ is shown to be above the baseline at any N.")
+    assert " From N = 20 on none is above the baseline; the highest there is +0.05" in said(1.0, 0.05)
+    assert " gain" not in said(1.0, 0.05) + said(0.05)
+
+
 @pytest.mark.parametrize(
     ("shown", "words"),
     [
