@@ -272,7 +272,8 @@ def _drifts(found: Found) -> Iterator[Planned]:
             "the same, "
             f"with 95\u2009% intervals, {_clustered(found, own)}. "
             + (
-                f"The broken line is {whom}'s own similarity between seeds of one label or prompt. "
+                f"The broken line is {whom}'s own similarity between seeds of one label or prompt, the band "
+                "its interval. "
                 if beside
                 else ""
             )
