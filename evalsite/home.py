@@ -129,8 +129,8 @@ def _experiments_under_way() -> list[Line]:
     open_chunks = Chunk.objects.exclude(stage=Chunk.Stage.DONE).filter(failed=False)
     planned = Chunk.objects.filter(experiment=OuterRef("pk"))
     begun = Experiment.that_stand_alone().filter(
-        Exists(open_chunks.filter(experiment=OuterRef("pk"))) | Q(Exists(planned), settled_at=None),
-        state=Experiment.State.RUNNING,
+        Q(Exists(open_chunks.filter(experiment=OuterRef("pk"))), state=Experiment.State.RUNNING)
+        | Q(Exists(planned), ~Exists(planned.exclude(stage=Chunk.Stage.DONE)), settled_at=None)
     )
     shown = list(_some(begun.order_by("-created")))
     stand = progress.of_all(shown)
@@ -139,7 +139,8 @@ def _experiments_under_way() -> list[Line]:
             experiment.name,
             experiment.get_absolute_url(),
             f"{(now := stand[experiment.pk]).word}, {now.made:,} of {now.images:,} images made"
-            + (f", about {now.left} left" if now.left else ""),
+            + (f", about {now.left} left" if now.left else "")
+            + (f": {experiment.settling_error}" if experiment.settling_error else ""),
             percent=now.percent,
         )
         for experiment in shown

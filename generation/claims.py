@@ -141,9 +141,9 @@ def record_scores(
         mine.unscored = dict(unscored or {})
         experiment = Experiment.objects.select_for_update(no_key=True).get(pk=mine.experiment_id)
         more = bool(asked) and not set(experiment.metrics) <= set(asked)
-        if experiment.settled_at is not None:
-            experiment.settled_at = None
-            experiment.save(update_fields=["settled_at"])
+        if experiment.settled_at is not None or experiment.settling_error:
+            experiment.settled_at, experiment.settling_error = None, ""
+            experiment.save(update_fields=["settled_at", "settling_error"])
         Score.objects.bulk_create(scores, ignore_conflicts=True)
         gains.renew(mine)
         mine.scored_at = Now()
@@ -176,6 +176,7 @@ def release_silent() -> int:
 
 def retry_failed(experiment: Experiment) -> int:
     """Open the failed chunks of an experiment again. Returns their number."""
+    Experiment.objects.filter(pk=experiment.pk, chunks__failed=True).update(settled_at=None)
     return Chunk.objects.filter(experiment=experiment, failed=True).update(
         failed=False, error="", attempts=0, not_before=None
     )

@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from generation import claims, removal, tasks
-from generation.models import Experiment
+from generation.models import Chunk, Experiment
 
 
 def pause(experiment: Experiment) -> None:
@@ -14,6 +14,8 @@ def pause(experiment: Experiment) -> None:
 def resume(experiment: Experiment) -> None:
     """Go on, after a pause or a cancellation: nothing that was made is made again."""
     _set(experiment, Experiment.State.RUNNING)
+    if experiment.chunks.exclude(stage=Chunk.Stage.DONE).filter(failed=False).exists():
+        Experiment.objects.filter(pk=experiment.pk).update(settled_at=None)
     tasks.start(experiment)
 
 

@@ -20,7 +20,7 @@ Cell = tuple[int, int, int]  # a setting and a treatment's key
 Yardsticks = dict[str, tuple[str, list[float]]]  # weights and values by metric
 YARDSTICK = {rule.metric: rule.yardstick for rule in RULES}
 BATCH = 2000
-NOT_YET = "pairs are flagged once all images are made and scored"
+NOT_YET = "its pairs are not flagged yet"
 
 
 class BadThreshold(ValueError):
@@ -44,7 +44,9 @@ def set_thresholds(experiment: Experiment, own: Mapping[str, float]) -> None:
             raise BadThreshold(
                 f"{name}: {value:g} is beyond {known[name].name}'s range, {low:g} to {high:g}."
             )
-    Experiment.objects.filter(pk=experiment.pk).update(thresholds=dict(own), settled_at=None)
+    Experiment.objects.filter(pk=experiment.pk).update(
+        thresholds=dict(own), settled_at=None, settling_error=""
+    )
     experiment.thresholds, experiment.settled_at = dict(own), None
 
 
@@ -95,7 +97,7 @@ def _of_now(metrics: Iterable[str]) -> Q:
 
 
 def of_baseline(experiment: Experiment) -> dict[Setting, tuple[int, int]]:
-    """How many of the baseline's own pictures lie beyond a threshold, and of how many that are scored.
+    """How many of the baseline's own pictures lie beyond a threshold, and of how many that could.
 
     What a flag is worth is seen beside it. Drift is no score of one picture, so it raises none here.
     """
@@ -104,12 +106,17 @@ def of_baseline(experiment: Experiment) -> dict[Setting, tuple[int, int]]:
         "image", "image__item__model", "image__steps", "metric", "value"
     )
     pictures: dict[tuple[Setting, int], dict[str, float]] = defaultdict(dict)
+    own = {rule.name: rule.metric for rule in RULES if rule.metric == rule.yardstick}
+    judged = {
+        setting: {own[name] for name in limits if name in own} for setting, limits in found_limits.items()
+    }
     for image, model, steps, metric, value in rows.iterator():
-        pictures[(model, steps), image][metric] = value
+        if metric in judged.get((model, steps), ()):
+            pictures[(model, steps), image][metric] = value
     found: dict[Setting, tuple[int, int]] = {}
     for (setting, _), values in pictures.items():
         n, of = found.get(setting, (0, 0))
-        found[setting] = n + bool(flags(values, found_limits.get(setting, {}))), of + 1
+        found[setting] = n + bool(flags(values, found_limits[setting])), of + 1
     return found
 
 
@@ -236,7 +243,5 @@ def _scores(pairs: Sequence[Pair]) -> Mapping[int, dict[str, tuple[str, float]]]
 
 @transaction.atomic
 def _write(changed: Sequence[Pair]) -> None:
-    # Locked in the order in which publishing locks them, so that neither waits for the other in a circle.
-    keys = [pair.pk for pair in changed]
-    list(Pair.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk").values_list("pk"))
+    Pair.lock(pair.pk for pair in changed)
     Pair.objects.bulk_update(changed, ["flags"], batch_size=BATCH)

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.db.models import F, FilteredRelation, Func, Prefetch, Q, QuerySet
 from django.db.models.expressions import OrderBy
 from django.http import FileResponse, Http404, HttpRequest
@@ -195,6 +196,12 @@ class Headed:
         return hash(self.__name__)
 
 
+@transaction.atomic
+def _exclude(pairs: QuerySet[Pair], reason: str) -> int:
+    keys = Pair.lock(pairs.values_list("pk", flat=True))
+    return Pair.objects.filter(pk__in=keys).update(excluded=reason)
+
+
 class PairAdmin(ModelAdmin):
     class Media:
         css = {"all": ["admin/experiment.css"]}
@@ -290,12 +297,12 @@ class PairAdmin(ModelAdmin):
         if not reason:
             messages.error(request, "Nothing was left out: write why beside the action.")
             return
-        left_out = Pair.objects.filter(pk__in=queryset.values("pk")).update(excluded=reason)
+        left_out = _exclude(queryset, reason)
         messages.info(request, f"{left_out} left out of studies and of the analysis: {reason}")
 
     @action(description="Take back into studies and analysis", permissions=["change"])
     def take_in(self, request: HttpRequest, queryset: QuerySet[Pair]) -> None:
-        taken = Pair.objects.filter(pk__in=queryset.values("pk")).update(excluded="")
+        taken = _exclude(queryset, "")
         messages.info(request, f"{taken} taken back into studies and the analysis.")
 
     @display(description="Baseline, treatment")

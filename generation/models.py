@@ -4,6 +4,7 @@ An experiment is items × steps × conditions. An image is one cell of it; a pai
 and a treatment's image of the same item and number of steps. Chunks are the plan cut into pieces of work.
 """
 
+from collections.abc import Iterable
 from typing import IO
 
 from django.conf import settings
@@ -309,6 +310,16 @@ class Pair(models.Model):
 
     def __str__(self) -> str:
         return f"{self.item} at {self.steps} steps"
+
+    @classmethod
+    def lock(cls, keys: Iterable[int]) -> list[int]:
+        """Lock rows until the caller's transaction ends, before many are changed. Returns their keys.
+
+        All who do so lock them in one order, so nobody waits for another in a circle; scores of the pairs
+        can still be stored meanwhile.
+        """
+        rows = cls.objects.select_for_update(no_key=True).filter(pk__in=list(keys))
+        return list(rows.order_by("pk").values_list("pk", flat=True))
 
 
 class Score(models.Model):

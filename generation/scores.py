@@ -112,8 +112,8 @@ def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
     with transaction.atomic():
         row = locked(experiment)
         row.metrics = list(dict.fromkeys([*row.metrics, *wanted]))
-        row.settled_at = None
-        row.save(update_fields=["metrics", "settled_at"])
+        row.settled_at, row.settling_error = None, ""
+        row.save(update_fields=["metrics", "settled_at", "settling_error"])
         experiment.metrics = row.metrics
         # A chunk that is just being scored by the old list stays open when it is recorded.
         return row.chunks.filter(stage=Chunk.Stage.DONE).update(

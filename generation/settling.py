@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Length, Now
@@ -35,7 +36,7 @@ def open_experiments() -> QuerySet[Experiment]:
             Exists(chunks), ~Exists(to_come) | Q(state=Experiment.State.CANCELLED), settled_at=None
         )
         .exclude(state=Experiment.State.DELETING)
-        .order_by("pk")
+        .order_by("settling_error", "pk")  # what failed comes last
     )
 
 
@@ -44,12 +45,20 @@ def attempt(experiment: Experiment) -> int | None:
     try:
         return settle(experiment)
     except SoftTimeLimitExceeded:
+        longest = settings.CELERY_TASK_SOFT_TIME_LIMIT
+        _say_why(experiment, f"It took longer than {longest} seconds, the limit.")
         raise
     except Exception as error:
         log.exception("Experiment %s can't be settled now.", experiment.pk)
-        why = " ".join(str(error).split())[:1000] or type(error).__name__
-        Experiment.objects.filter(pk=experiment.pk).update(settling_error=why)
+        _say_why(experiment, " ".join(str(error).split())[:1000] or type(error).__name__)
         return None
+
+
+def _say_why(experiment: Experiment, error: str) -> None:
+    with suppress(DatabaseError):  # then only the log says it
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        Experiment.objects.filter(pk=experiment.pk).update(settling_error=error)
 
 
 def settle(experiment: Experiment) -> int | None:
@@ -103,8 +112,12 @@ def _alone(experiment: Experiment) -> Iterator[bool]:
         yield ours
     finally:
         if ours:
-            with suppress(DatabaseError), connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, experiment.pk])
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK, experiment.pk])
+            except DatabaseError:  # the lock goes with the connection
+                if not connection.in_atomic_block:
+                    connection.close()
 
 
 def _groups(experiment: Experiment) -> Iterator[tuple[str, list[int], np.ndarray]]:

@@ -56,7 +56,7 @@ def _field(rule: Rule) -> str:
 def _said(rule: Rule, quantiles: Mapping[flagging.Setting, Mapping[str, float]] | None, base: str) -> str:
     """What the first condition's pictures give where nothing is set."""
     if quantiles is None:
-        return f"Left empty, it is {base}'s own, known once all images are made and scored."
+        return f"Left empty, it is {base}'s own, worked out when pairs are flagged next."
     known = [found[rule.name] for found in quantiles.values() if rule.name in found]
     if not known:
         return f"Left empty, it flags nothing: fewer than {FEWEST} of {base}'s pictures are scored."

@@ -262,6 +262,7 @@ def _about(experiment: Experiment, places: _Places) -> dict[str, Any]:
         "seeds": list(places.seeds),
         "thresholds": dict(experiment.thresholds),
         "done": experiment.is_finished(),
+        "scored": not experiment.chunks.exclude(stage="done").exists(),
     }
 
 

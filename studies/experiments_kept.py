@@ -10,7 +10,7 @@ from generation.models import Chunk, Experiment
 from studies import experiments, standing
 from studies.models import Analysis
 
-SCHEMA = 6  # of the stored document; another number has it computed again, and the old one shown no more
+SCHEMA = 7  # of the stored document; another number has it computed again, and the old one shown no more
 _MARKS = """
     SELECT count(*), md5(string_agg(concat_ws(',', id, excluded <> '', flags), ';' ORDER BY id)
         FILTER (WHERE excluded <> '' OR flags <> '{}'))

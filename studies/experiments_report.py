@@ -69,11 +69,13 @@ def _compared(found: Found) -> Section:
         ("Pairs", f"{many(counts['pairs'], 'pair')} made, {many(counts['excluded'], 'pair')} left out"),
     ]
     paragraphs = []
-    if not about["done"]:
+    if not about["scored"]:
         paragraphs.append(
             "The experiment is not finished: some images are still to be made or scored, so the figures will "
             "change."
         )
+    elif not about["done"]:
+        paragraphs.append("Its pairs are just being flagged, and its baseline's seeds compared.")
     if found["analysis"] is not None:
         paragraphs += [wording.units(unit) for unit in found["analysis"]["units"]]
     if without := [name for name, metric in found["metrics"].items() if "unscored" in metric]:
@@ -386,9 +388,10 @@ def _flags(found: Found) -> Section:
         words += f". {wording.never_flagged(comparisons)}"
     else:
         words += (
-            f"; thresholds are {whom}'s own 1\u2009% and 99\u2009% quantiles over seeds, of each model "
-            f"and N. {wording.own_flags(found['flags_of_baseline'], whom)}"
+            f"; thresholds are {whom}'s own 1\u2009% and 99\u2009% quantiles over seeds, of each model and N."
         )
+        if found["flags_of_baseline"]:
+            words += f" {wording.own_flags(found['flags_of_baseline'], whom)}"
     if own:
         words += f" Set by hand instead: {listed([f'{name} {limit:g}' for name, limit in own.items()])}."
     return Section(

@@ -24,7 +24,12 @@ COLUMNS = (
     Column("weights", Kind.TEXT, "score.weights", "their SHA-256, where it has some"),
     Column("value", Kind.NUMBER, "score.value", "the score"),
     Column("image", Kind.WORD, "image.sha256", "SHA-256 of the picture's file"),
-    Column("flags", Kind.WORD, "array_to_string(pair.flags, ' + ')", "of the treatment's pair"),
+    Column(
+        "flags",
+        Kind.WORD,
+        "CASE WHEN experiment.settled_at IS NOT NULL THEN array_to_string(pair.flags, ' + ') END",
+        "of the treatment's pair, once pairs are flagged",
+    ),
     Column("left_out", Kind.TEXT, "pair.excluded", "why the treatment's pair is left out"),
 )
 _ROWS = """
@@ -43,6 +48,7 @@ _ROWS = """
     JOIN generation_item item ON item.id = image.item_id
     JOIN generation_imagemodel model ON model.id = item.model_id
     JOIN generation_condition condition ON condition.id = image.condition_id
+    JOIN generation_experiment experiment ON experiment.id = condition.experiment_id
     LEFT JOIN generation_pair pair ON pair.treatment_id = image.id
     ORDER BY item.position, image.steps, condition.position, scored.side, score.metric, score.version
 """

@@ -169,15 +169,16 @@ def sweep(found: Found, metric: str, shown: Found, first: str = "baseline") -> s
             said += f" At every N some {symbol} is {gain} {whom}."
     elif not with_gain:
         where = f" at N = {none}" if unknown else " at any N" if len(at) > 1 else ""
-        words = f"No gain is shown: no {symbol} is" if directed else f"No {symbol} is shown to be"
+        words = f"No {symbol} is shown to be"
         said += f" {words} {gain} {whom}{where}."
     elif max(with_gain) < min(without):
         end = next(cell for cell in at if cell["steps"] == without[0])
         there, most = f"N = {end['steps']}", amount(end["best"])
         if directed:
-            said += f" The gain ends at {there}: no {symbol} is {gain} {whom} there, the {word} being {most}."
+            said += f" The gain ends at {there}: no {symbol} is shown to be {gain} {whom} there, "
+            said += f"the {word} being {most}."
         else:
-            said += f" From {there} on none is {gain} {whom}; the {word} there is {most}."
+            said += f" From {there} on none is shown to be {gain} {whom}; the {word} there is {most}."
     else:
         said += f" Some {symbol} is {gain} {whom} at N = {some}; none is shown to be at N = {none}."
     return said

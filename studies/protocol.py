@@ -99,8 +99,7 @@ def _pairs(design: seats.Design) -> dict[int, Pair]:
 
 def _freeze(pairs: dict[int, Pair]) -> None:
     """From now on these can be neither deleted nor replaced."""
-    # Locked in order: flagging, which writes to them too, does the same.
-    list(Pair.objects.select_for_update().filter(pk__in=pairs).order_by("pk").values_list("pk"))
+    Pair.lock(pairs)
     Pair.objects.filter(pk__in=pairs).update(frozen=True)
     Image.objects.filter(Q(pairs_as_baseline__in=pairs) | Q(pairs_as_treatment__in=pairs)).update(frozen=True)
     Experiment.objects.filter(pairs__in=pairs).update(frozen=True)

@@ -337,6 +337,7 @@ class StudyAdmin(OwnFilters, ModelAdmin):
             "pairs": design and len({pair for block in design.blocks for pair in block.pairs}),
             "shown": design and _times_shown(design, study.people),
             "unfinished": _unfinished(study),
+            "unflagged": _unflagged(study),
             "notes": [*drafts.same_pictures(study), *drafts.few_seeds(study)],
             "version": study.protocols.count() + 1,
             "before": study.participants.filter(mode=Mode.LIVE, state__in=results.COUNTED).count(),
@@ -533,12 +534,18 @@ def _times_shown(design: seats.Design, people: int) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
+def _unflagged(study: Study) -> list[str]:
+    """Experiments whose flagged pairs the study leaves out, while they are being flagged anew."""
+    blocks = study.blocks.filter(without_flagged=True, experiment__settled_at=None)
+    return sorted(set(blocks.values_list("experiment__name", flat=True)))
+
+
 def _unfinished(study: Study) -> list[str]:
     """Experiments of the study that still make or score pictures."""
     return sorted(
         {
             block.experiment.name
             for block in study.blocks.select_related("experiment")
-            if not block.experiment.is_finished()
+            if block.experiment.chunks.exclude(stage="done").exists()
         }
     )

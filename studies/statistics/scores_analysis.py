@@ -317,7 +317,8 @@ def _equal_evaluations(part: _Part) -> list[dict[str, Any]]:
     return [
         _at_cost(part, cost, cells)
         for cost, cells in sorted(by_cost.items())
-        if len(cells) > 1 and not all(_is_plain(data, c) for c, _ in cells)
+        if len(cells) > 1
+        and not all(_is_plain(data, c) and not data.conditions[c].recipe.get("imported") for c, _ in cells)
     ]
 
 
@@ -327,7 +328,8 @@ def _at_cost(part: _Part, cost: int, cells: Sequence[tuple[int, int]]) -> dict[s
     reference = min(plain, default=None)  # the baseline itself, where it is one of them
     shown = []
     for c, s in cells:
-        if (c, s) in plain:  # of one cost and recipe: the same pictures
+        # Of one cost and recipe are the same pictures, if they were made here.
+        if (c, s) == reference or ((c, s) in plain and not data.conditions[c].recipe.get("imported")):
             continue
         results = {}
         for name, metric in data.metrics.items():
@@ -367,13 +369,12 @@ def _plain_name(data: Scored) -> str:
 
 def _is_plain(data: Scored, c: int) -> bool:
     """Whether a condition is the baseline's recipe, its number of steps left aside."""
-    return _without(data.conditions[c].recipe, "steps_factor") == _without(
-        data.conditions[0].recipe, "steps_factor"
-    )
+    own, first = (_without(data.conditions[at].recipe, "steps_factor", "steps") for at in (c, 0))
+    return own == first
 
 
-def _without(recipe: Mapping[str, Any], name: str) -> str:
-    return json.dumps({key: value for key, value in recipe.items() if key != name}, sort_keys=True)
+def _without(recipe: Mapping[str, Any], *names: str) -> str:
+    return json.dumps({key: value for key, value in recipe.items() if key not in names}, sort_keys=True)
 
 
 def _sweeps(part: _Part) -> Iterator[dict[str, Any]]:
@@ -520,6 +521,6 @@ def _yardstick(part: _Part, s: int) -> dict[str, Any]:
         found["reason"] = (
             "no two seeds of one label or prompt were scored by seed_similarity"
             if part.data.settled
-            else "seeds are compared once all images are made and scored"
+            else "its seeds are not compared yet"
         )
     return {"steps": part.data.steps[s]} | found

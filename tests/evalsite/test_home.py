@@ -50,9 +50,12 @@ def test_an_experiment_runs_until_its_last_chunk_is_scored(admin_client):
 
 def test_an_experiment_that_is_scored_and_not_settled_still_runs(admin_client):
     made = experiment(2)
-    Experiment.objects.filter(pk=made.pk).update(settled_at=None)
+    Experiment.objects.filter(pk=made.pk).update(
+        settled_at=None, settling_error="The disk is full.", state="paused"
+    )
 
     assert made.name in section(admin_client, "Running")
+    assert "The disk is full." in section(admin_client, "Running")
     assert made.name not in section(admin_client, "New")
 
 

@@ -7,14 +7,17 @@ from threading import Thread
 import numpy as np
 import pytest
 import skimage.data
-from django.db import DatabaseError, connection
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
-from generation import claims, control, flagging, planning, removal, scores, settling, tasks
+from generation import claims, control, flagging, gallery, planning, removal, scores, settling, tasks
 from generation.engine import png
 from generation.models import Chunk, Embedding, Experiment, Image, ImageModel, Pair, Score
 from generation.scoring import alike, registry
 from generation.scoring.weights import Unavailable
 from generation.storage import keep
+from studies import protocol
 from tests.generation.factories import experiment
 
 pytestmark = pytest.mark.django_db
@@ -247,6 +250,23 @@ def test_a_pair_is_judged_by_the_model_that_saw_most_of_the_baseline():
     assert Pair.objects.get(pk=theirs.pk).flags == []
 
 
+def test_pairs_are_flagged_whatever_the_batches(monkeypatch):
+    monkeypatch.setattr(flagging, "BATCH", 2)
+    found = made(metrics=["brightness"])
+    flagging.set_thresholds(found, {"brightness above": 0.0})
+
+    score()
+
+    assert Pair.objects.exclude(flags=[]).count() == 6
+
+
+def test_drift_says_nothing_of_the_baselines_own_pictures():
+    found = scored(seeds=range(12), metrics=[METRIC, "drift"])
+    flagging.set_thresholds(found, {"drift below": 0.5, "brightness above": 0.5})
+
+    assert flagging.of_baseline(found) == {}
+
+
 def test_how_many_of_the_baselines_own_pictures_lie_beyond_is_counted():
     found = scored(seeds=range(10), metrics=["brightness", "contrast"])
     images = list(Image.objects.filter(condition__position=0).order_by("pk"))
@@ -329,7 +349,7 @@ class TestWhen:
         assert found.settled_at is None
         assert kept(found) == {}
         (never,) = flagging.never(found).values()
-        assert set(never.values()) == {"pairs are flagged once all images are made and scored"}
+        assert set(never.values()) == {"its pairs are not flagged yet"}
 
     def test_a_worker_that_ended_before_it_is_followed_by_another(self, monkeypatch, told):
         with monkeypatch.context() as patched:
@@ -360,6 +380,41 @@ class TestWhen:
         found.refresh_from_db()
         assert found.settled_at is not None
         assert "the disk is full" not in admin_client.get(found.get_absolute_url()).text
+
+    def test_a_time_limit_is_said_too(self, monkeypatch):
+        found = made()
+        monkeypatch.setattr(flagging, "flag", lambda row: broken(row, SoftTimeLimitExceeded))
+
+        with pytest.raises(SoftTimeLimitExceeded):
+            tasks.score_images()
+
+        found.refresh_from_db()
+        assert "took longer than" in found.settling_error
+
+    def test_what_failed_is_tried_after_the_others_and_forgotten_when_more_is_asked(self):
+        first, second = scored(), scored(name="another")
+        Experiment.objects.update(settled_at=None)
+        Experiment.objects.filter(pk=first.pk).update(settling_error="too large")
+        assert list(settling.open_experiments()) == [second, first]
+
+        scores.add_metrics(first, ["drift"])
+        assert Experiment.objects.get(pk=first.pk).settling_error == ""
+
+    @pytest.mark.parametrize("go_on", [control.retry, control.resume])
+    def test_what_goes_on_is_not_settled(self, monkeypatch, go_on):
+        monkeypatch.setattr(planning, "FIRST_CHUNK", 3)
+        found = made()
+        tasks.score_images()
+        if go_on is control.retry:
+            claims.give_back(claims.claim(Chunk.Stage.SCORES, "one"), "no such file", may_pass=False)
+        else:
+            control.cancel(found)
+        tasks.settle_experiments()
+        assert Experiment.objects.get().settled_at is not None
+
+        go_on(found)
+
+        assert Experiment.objects.get().settled_at is None
 
     @pytest.mark.parametrize("error", [DatabaseError, ValueError])
     def test_one_that_breaks_stops_no_other(self, monkeypatch, error):
@@ -521,6 +576,55 @@ class TestBesideOthers:
 
         assert done == [None, None, 6]
         assert Experiment.objects.get(pk=found.pk).settled_at is None
+
+    def test_a_chunk_that_is_recorded_after_a_cancellation_is_settled_too(self, monkeypatch):
+        monkeypatch.setattr(planning, "FIRST_CHUNK", 3)
+        found = made(metrics=["brightness"])
+        flagging.set_thresholds(found, {"brightness above": 0.0})
+        tasks.score_images()
+        late = claims.claim(Chunk.Stage.SCORES, "late")
+        result = scores.of_chunk(late, found.metrics)
+        control.cancel(found)
+        flag = flagging.flag
+
+        def meanwhile(row):
+            flagged = flag(row)
+            self.elsewhere(lambda: claims.record_scores(late, result.scores, asked=found.metrics))
+            return flagged
+
+        with monkeypatch.context() as patched:
+            patched.setattr(flagging, "flag", meanwhile)
+            tasks.settle_experiments()
+        assert Experiment.objects.get(pk=found.pk).settled_at is None
+
+        tasks.settle_experiments()
+        assert Experiment.objects.get(pk=found.pk).settled_at is not None
+        assert Pair.objects.exclude(flags=[]).count() == 6
+
+    @pytest.mark.parametrize("many", [flagging._write, protocol._freeze, gallery._exclude])
+    def test_pairs_are_locked_in_one_order_and_take_scores_meanwhile(self, many):
+        """Else two that change many pairs, or one and a worker, wait for each other in a circle."""
+        found = made()
+        pairs = list(Pair.objects.order_by("-pk"))
+        given = {
+            flagging._write: (pairs,),
+            protocol._freeze: ({pair.pk: pair for pair in pairs},),
+            gallery._exclude: (Pair.objects.order_by("-pk"), "odd"),
+        }[many]
+
+        with transaction.atomic(), CaptureQueriesContext(connection) as said:
+            many(*given)
+            self.elsewhere(self.score_one, found)
+
+        first, second, *_ = [q["sql"] for q in said if "generation_pair" in q["sql"] and "UPDATE" in q["sql"]]
+        assert "ORDER BY" in first
+        assert first.endswith("FOR NO KEY UPDATE")
+        assert second.startswith("UPDATE")
+
+    def score_one(self, found):
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        Score.objects.create(pair=Pair.objects.first(), metric="drift", version="2", value=1)
 
     def test_the_lock_goes_with_what_held_it(self, monkeypatch):
         found = made()

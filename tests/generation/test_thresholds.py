@@ -99,7 +99,7 @@ def test_before_all_is_scored_thresholds_wait(admin_client):
     found = images_made(metrics=["brightness"])
 
     page = admin_client.get(address(found)).text
-    assert "known once all images are made and scored" in page
+    assert "worked out when pairs are flagged next" in page
     assert "fewer than" not in page
     answer = admin_client.post(address(found), {"brightness-above": "0"}, follow=True)
     assert "pairs are flagged by them once all images are made and scored" in answer.text

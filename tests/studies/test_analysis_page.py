@@ -98,7 +98,9 @@ def test_the_json_is_what_the_page_shows(admin_client):
 
 def test_all_scores_can_be_had_as_csv(admin_client):
     made = scored()
-    first = made.items.order_by("position").first()
+    scored()  # another one's scores stay out
+    first, second = made.items.order_by("position")[:2]
+    made.items.filter(pk=second.pk).update(label=77)  # a class without a name
     made.items.filter(pk=first.pk).update(label=None, prompt='=1+1, "so"\nand on')
     Pair.objects.filter(item=first).update(flags=["blurred", "artefacts"], excluded="odd")
     page = admin_client.get(address(made)).content.decode()
@@ -122,6 +124,11 @@ def test_all_scores_can_be_had_as_csv(admin_client):
         ("blurred + artefacts", "odd")
     }
     assert {(row["flags"], row["left_out"]) for row in own if row["condition"] == "baseline"} == {("", "")}
+    assert {row["label"] for row in rows if int(row["item"]) == second.position} == {"77"}
+
+    Experiment.objects.filter(pk=made.pk).update(settled_at=None)  # flags hold no longer
+    answer = admin_client.get(f"{address(made)}scores.csv")
+    assert b"blurred" not in b"".join(answer.streaming_content)
 
 
 def test_the_report_stands_alone(admin_client):

@@ -102,7 +102,7 @@ def test_a_number_of_steps_without_scores_is_not_spoken_of():
         return wording.sweep({"parameter": "rho"}, "musiq", shown)
 
     assert said(1.0, 1.0).endswith(" Some ρ is better than the baseline at N = 10 and 20.")
-    assert said(0.05).endswith(" No gain is shown: no ρ is better than the baseline at N = 10.")
+    assert said(0.05).endswith(" No ρ is shown to be better than the baseline at N = 10.")
 
 
 def test_what_has_no_direction_gains_nothing():
@@ -111,7 +111,9 @@ def test_what_has_no_direction_gains_nothing():
         return wording.sweep({"parameter": "rho"}, "contrast", shown)
 
     assert said(0.05, 0.05).endswith(" No ρ is shown to be above the baseline at any N.")
-    assert " From N = 20 on none is above the baseline; the highest there is +0.05" in said(1.0, 0.05)
+    assert " From N = 20 on none is shown to be above the baseline; the highest there is +0.05" in said(
+        1.0, 0.05
+    )
     assert " gain" not in said(1.0, 0.05) + said(0.05)
 
 
@@ -120,10 +122,10 @@ def test_what_has_no_direction_gains_nothing():
     [
         (
             swept(1.0, 1.0, 0.05, 0.05),
-            "The gain ends at N = 30: no ρ is better than the baseline there, the best being",
+            "The gain ends at N = 30: no ρ is shown to be better than the baseline there, the best being",
         ),
-        (swept(0.05, 0.05), "No gain is shown: no ρ is better than the baseline at any N."),
-        (swept(0.05), "No gain is shown: no ρ is better than the baseline."),
+        (swept(0.05, 0.05), "No ρ is shown to be better than the baseline at any N."),
+        (swept(0.05), "No ρ is shown to be better than the baseline."),
         (swept(1.0, 1.0), "At every N some ρ is better than the baseline."),
         (
             swept(0.05, 1.0, 1.0, 0.05),

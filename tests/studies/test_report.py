@@ -197,7 +197,7 @@ def test_each_preset_of_the_findings_goes_from_the_command_line_to_its_report(
 
 def test_sections_of_an_unfinished_experiment_say_so():
     found = experiments.compute(scored())
-    found["experiment"]["done"] = False
+    found["experiment"] |= {"done": False, "scored": False}
 
     section = experiments_report.sections(found, [])[0]
     assert "not finished" in section.paragraphs[0]
@@ -210,7 +210,10 @@ def test_an_unfinished_experiment_has_no_share_of_flagged_pairs():
 
     Pair.objects.filter(experiment=made).update(flags=["blurred"])  # before more metrics were asked for
     (said,) = findings(made)["Flags"].points
-    assert said == "No pair could be flagged: pairs are flagged once all images are made and scored."
+    assert said == "No pair could be flagged: its pairs are not flagged yet."
+    (first, *_) = experiments_report.sections(experiments.compute(made), [])
+    assert "pairs are just being flagged" in first.paragraphs[0]
+    assert "still to be made" not in str(first.paragraphs)
 
 
 def findings(made):

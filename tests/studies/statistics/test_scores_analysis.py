@@ -1,5 +1,6 @@
 """An experiment's scores compared: with the baseline, at equal cost, over a parameter, beside drift."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -210,6 +211,20 @@ def test_plain_baselines_of_one_cost_are_not_compared_with_one_another():
 
     alone = scored({"niqe": noise((40, 2, 2))}, treatments=[twice], steps=(20, 40))
     assert analyze(alone)["equal_evaluations"] == []
+
+
+def test_an_imported_baseline_of_more_steps_is_plain_and_imported_ones_are_compared():
+    imported = {"imported": True}
+    more = Condition("ddpm 40", DDPM | imported | {"steps": 40}, [40])
+    again = Condition("ddpm 40 again", DDPM | imported | {"steps": 40}, [40])
+    data = scored(
+        {"niqe": noise((40, 4, 1))}, treatments=[Condition("se2p", SE2P | imported, [40]), more, again]
+    )
+    conditions = [Condition("baseline", DDPM | imported, [20]), *data.conditions[1:]]
+    (found,) = analyze(replace(data, conditions=conditions))["equal_evaluations"]
+
+    assert found["reference"] == {"condition": "ddpm 40", "steps": 20}
+    assert [c["condition"] for c in found["conditions"]] == ["se2p", "ddpm 40 again"]
 
 
 def test_a_mean_ends_where_its_metric_does():
