@@ -537,8 +537,10 @@ class TestBesideOthers:
         found = []
 
         def run():
-            found.append(what(*args))
-            connection.close()
+            try:
+                found.append(what(*args))
+            finally:
+                connection.close()
 
         thread = Thread(target=run)
         thread.start()
