@@ -126,11 +126,11 @@ def _page(study: Study) -> str:
 
 # --- experiments ---------------------------------------------------------------------------------
 def _experiments_under_way() -> list[Line]:
-    open_chunks = Chunk.objects.exclude(stage=Chunk.Stage.DONE).filter(failed=False)
-    planned = Chunk.objects.filter(experiment=OuterRef("pk"))
+    chunks = Chunk.objects.filter(experiment=OuterRef("pk"))
+    unscored = chunks.exclude(stage=Chunk.Stage.DONE)
     begun = Experiment.that_stand_alone().filter(
-        Q(Exists(open_chunks.filter(experiment=OuterRef("pk"))), state=Experiment.State.RUNNING)
-        | Q(Exists(planned), ~Exists(planned.exclude(stage=Chunk.Stage.DONE)), settled_at=None)
+        Q(Exists(unscored.filter(failed=False)), state=Experiment.State.RUNNING)
+        | Q(Exists(chunks), ~Exists(unscored), settled_at=None)
     )
     shown = list(_some(begun.order_by("-created")))
     stand = progress.of_all(shown)

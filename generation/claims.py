@@ -127,8 +127,8 @@ def record_scores(
     """Store a chunk's scores, and why metrics have none; what is already there stays. Raises LeaseLost.
 
     Scores of the same metric and version with other weights make place, and so do an image's former
-    embeddings. asked: the metrics that were
-    computed or tried; a chunk whose experiment has got more meanwhile stays open.
+    embeddings. asked: the metrics that were computed or tried; a chunk whose experiment has got more
+    meanwhile stays open.
     """
     with transaction.atomic():
         mine = _lock(chunk)
@@ -141,9 +141,7 @@ def record_scores(
         mine.unscored = dict(unscored or {})
         experiment = Experiment.objects.select_for_update(no_key=True).get(pk=mine.experiment_id)
         more = bool(asked) and not set(experiment.metrics) <= set(asked)
-        if experiment.settled_at is not None or experiment.settling_error:
-            experiment.settled_at, experiment.settling_error = None, ""
-            experiment.save(update_fields=["settled_at", "settling_error"])
+        experiment.unsettle()
         Score.objects.bulk_create(scores, ignore_conflicts=True)
         gains.renew(mine)
         mine.scored_at = Now()
@@ -176,10 +174,12 @@ def release_silent() -> int:
 
 def retry_failed(experiment: Experiment) -> int:
     """Open the failed chunks of an experiment again. Returns their number."""
-    Experiment.objects.filter(pk=experiment.pk, chunks__failed=True).update(settled_at=None)
-    return Chunk.objects.filter(experiment=experiment, failed=True).update(
+    opened = Chunk.objects.filter(experiment=experiment, failed=True).update(
         failed=False, error="", attempts=0, not_before=None
     )
+    if opened:
+        experiment.unsettle()
+    return opened
 
 
 def chunk_items(chunk: Chunk) -> QuerySet[Item]:

@@ -15,7 +15,7 @@ def resume(experiment: Experiment) -> None:
     """Go on, after a pause or a cancellation: nothing that was made is made again."""
     _set(experiment, Experiment.State.RUNNING)
     if experiment.chunks.exclude(stage=Chunk.Stage.DONE).filter(failed=False).exists():
-        Experiment.objects.filter(pk=experiment.pk).update(settled_at=None)
+        experiment.unsettle()
     tasks.start(experiment)
 
 

@@ -44,10 +44,9 @@ def set_thresholds(experiment: Experiment, own: Mapping[str, float]) -> None:
             raise BadThreshold(
                 f"{name}: {value:g} is beyond {known[name].name}'s range, {low:g} to {high:g}."
             )
-    Experiment.objects.filter(pk=experiment.pk).update(
-        thresholds=dict(own), settled_at=None, settling_error=""
-    )
-    experiment.thresholds, experiment.settled_at = dict(own), None
+    Experiment.objects.filter(pk=experiment.pk).update(thresholds=dict(own))
+    experiment.thresholds = dict(own)
+    experiment.unsettle()
 
 
 def limits(experiment: Experiment, *, by_hand: bool = True) -> dict[Setting, dict[str, float]]:

@@ -131,9 +131,19 @@ class Experiment(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("admin:generation_experiment_change", args=[self.pk])
 
+    def is_scored(self) -> bool:
+        """Whether every image is made and scored."""
+        return not self.chunks.exclude(stage=Chunk.Stage.DONE).exists()
+
     def is_finished(self) -> bool:
-        """Whether every image is made and scored, and what rests on all scores is there."""
-        return self.settled_at is not None and not self.chunks.exclude(stage=Chunk.Stage.DONE).exists()
+        """Whether what rests on all scores is there too."""
+        return self.settled_at is not None and self.is_scored()
+
+    def unsettle(self) -> None:
+        """What rests on all scores is to be made anew: they change, or what is asked of them."""
+        settled = Experiment.objects.filter(pk=self.pk).exclude(settled_at=None, settling_error="")
+        settled.update(settled_at=None, settling_error="")
+        self.settled_at, self.settling_error = None, ""
 
     @classmethod
     def that_stand_alone(cls) -> models.QuerySet["Experiment"]:

@@ -20,7 +20,7 @@ from PIL import Image as Picture
 from generation import claims
 from generation.models import Chunk, Embedding, Experiment, Image, Item, Pair, Score
 from generation.removal import locked
-from generation.scoring import names
+from generation.scoring import alike, names
 from generation.scoring.names import Metric
 from generation.scoring.weights import Unavailable, Weights
 
@@ -112,8 +112,8 @@ def add_metrics(experiment: Experiment, wanted: Collection[str]) -> int:
     with transaction.atomic():
         row = locked(experiment)
         row.metrics = list(dict.fromkeys([*row.metrics, *wanted]))
-        row.settled_at, row.settling_error = None, ""
-        row.save(update_fields=["metrics", "settled_at", "settling_error"])
+        row.save(update_fields=["metrics"])
+        row.unsettle()
         experiment.metrics = row.metrics
         # A chunk that is just being scored by the old list stays open when it is recorded.
         return row.chunks.filter(stage=Chunk.Stage.DONE).update(
@@ -224,7 +224,7 @@ def _embed(
 
     And how many of these the model can make nothing of.
     """
-    from generation.scoring import alike, registry
+    from generation.scoring import registry
 
     of = ("label", "prompt", "negative_prompt")
     mine = list(claims.chunk_items(chunk).values_list(*of))

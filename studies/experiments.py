@@ -147,7 +147,8 @@ class _Places:
         )
         settled = self._experiment.settled_at is not None
         # What was flagged before more metrics were asked for holds no longer.
-        names = sorted({flag for *_, raised in rows for flag in raised}) if settled else []
+        raised = [row[5] if settled else [] for row in rows]
+        names = sorted({flag for of_pair in raised for flag in of_pair})
         if rows:
             bit = {name: 1 << place for place, name in enumerate(names)}
             item, condition, steps = np.array([row[:3] for row in rows], np.int64).T
@@ -155,7 +156,7 @@ class _Places:
             made[where] = True
             excluded[where] = [bool(row[3]) for row in rows]
             same[where] = [row[4] for row in rows]
-            flags[where] = [sum(bit[flag] for flag in row[5] if settled) for row in rows]
+            flags[where] = [sum(bit[flag] for flag in of_pair) for of_pair in raised]
         return Scored(
             self.models, self.model, self.subject, self.seed, self.conditions, self.steps, made, excluded,
             same, flags, names, metrics, images, pairs, self._never(), settled,
@@ -262,7 +263,7 @@ def _about(experiment: Experiment, places: _Places) -> dict[str, Any]:
         "seeds": list(places.seeds),
         "thresholds": dict(experiment.thresholds),
         "done": experiment.is_finished(),
-        "scored": not experiment.chunks.exclude(stage="done").exists(),
+        "scored": experiment.is_scored(),
     }
 
 

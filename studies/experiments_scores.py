@@ -6,7 +6,7 @@ from psycopg import sql
 
 from generation.models import Experiment
 from studies.columns import Column, Kind
-from studies.tables import BLOCK, reading
+from studies.tables import as_csv, copied, reading
 
 COLUMNS = (
     Column("item", Kind.INTEGER, "item.position", "its place in the experiment, from 0"),
@@ -57,17 +57,9 @@ _ROWS = """
 def stream(experiment: Experiment) -> Iterator[bytes]:
     """A header and a row a score: UTF-8, `\\n` line ends; text that a spreadsheet would run is harmless."""
     yield ",".join(column.name for column in COLUMNS).encode() + b"\n"
-    query = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(
-        sql.SQL(_ROWS).format(
-            columns=sql.SQL(", ").join(column.printed() for column in COLUMNS),
-            key=sql.Literal(experiment.pk),
-        )
+    query = sql.SQL(_ROWS).format(
+        columns=sql.SQL(", ").join(column.printed() for column in COLUMNS),
+        key=sql.Literal(experiment.pk),
     )
-    with reading() as cursor, cursor.copy(query) as rows:
-        held = bytearray()
-        for row in rows:
-            held += row
-            if len(held) >= BLOCK:
-                yield bytes(held)
-                held.clear()
-        yield bytes(held)
+    with reading() as cursor:
+        yield from copied(cursor, as_csv(query))

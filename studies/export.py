@@ -13,7 +13,7 @@ from generation.rows import writer
 from studies import wide
 from studies.columns import TABLES, Table, harmless
 from studies.models import Mode, Study
-from studies.tables import BLOCK, Blind, NotExported, Tally, copying, parts, reading, table_of
+from studies.tables import Blind, NotExported, Tally, copied, copying, parts, reading, table_of
 
 CSV, WIDE, PARQUET, JSON, ZIP, HTML = "csv", "csv-wide", "parquet", "json", "zip", "html"
 # What each table can be had as, the first where nothing else is asked for.
@@ -90,15 +90,8 @@ def _csv(study: Study, table: Table, modes: Sequence[str], tally: Tally) -> Iter
     yield ",".join(column.name for column in table.columns).encode() + b"\n"
     with reading() as cursor:
         for keys in parts(study, table):
-            held = bytearray()
-            with cursor.copy(copying(keys, table, modes, printed=True)) as rows:
-                for row in rows:
-                    held += row
-                    if len(held) >= BLOCK:
-                        yield bytes(held)
-                        held.clear()
+            yield from copied(cursor, copying(keys, table, modes, printed=True))
             tally.rows += cursor.rowcount
-            yield bytes(held)
 
 
 def _codebook(study: Study, tally: Tally) -> Iterator[bytes]:

@@ -118,6 +118,21 @@ def reading() -> Iterator[Any]:
 
 def copying(keys: Sequence[int], table: Table, modes: Sequence[str], *, printed: bool) -> sql.Composable:
     """The command that has the database print the rows of these keys as CSV, as `Table.query` gives them."""
-    return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(
-        table.query(keys, modes, printed=printed)
-    )
+    return as_csv(table.query(keys, modes, printed=printed))
+
+
+def as_csv(query: sql.Composable) -> sql.Composable:
+    """The command that has the database print a query's rows as CSV."""
+    return sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')").format(query)
+
+
+def copied(cursor: Any, command: sql.Composable) -> Iterator[bytes]:
+    """What such a command prints, in pieces of about `BLOCK` bytes; the last may be empty."""
+    held = bytearray()
+    with cursor.copy(command) as rows:
+        for row in rows:
+            held += row
+            if len(held) >= BLOCK:
+                yield bytes(held)
+                held.clear()
+    yield bytes(held)

@@ -35,7 +35,10 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField("experiment", "settled_at", models.DateTimeField(editable=False, null=True)),
         migrations.AddField(
-            "experiment", "settling_error", models.TextField(blank=True, default="", editable=False), preserve_default=False
+            "experiment",
+            "settling_error",
+            models.TextField(blank=True, default="", editable=False),
+            preserve_default=False,
         ),
         migrations.AlterField(
             "pair",

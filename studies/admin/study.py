@@ -546,6 +546,6 @@ def _unfinished(study: Study) -> list[str]:
         {
             block.experiment.name
             for block in study.blocks.select_related("experiment")
-            if block.experiment.chunks.exclude(stage="done").exists()
+            if not block.experiment.is_scored()
         }
     )

@@ -317,8 +317,7 @@ def _equal_evaluations(part: _Part) -> list[dict[str, Any]]:
     return [
         _at_cost(part, cost, cells)
         for cost, cells in sorted(by_cost.items())
-        if len(cells) > 1
-        and not all(_is_plain(data, c) and not data.conditions[c].recipe.get("imported") for c, _ in cells)
+        if len(cells) > 1 and not all(_made_as_the_baseline(data, c) for c, _ in cells)
     ]
 
 
@@ -328,8 +327,7 @@ def _at_cost(part: _Part, cost: int, cells: Sequence[tuple[int, int]]) -> dict[s
     reference = min(plain, default=None)  # the baseline itself, where it is one of them
     shown = []
     for c, s in cells:
-        # Of one cost and recipe are the same pictures, if they were made here.
-        if (c, s) == reference or ((c, s) in plain and not data.conditions[c].recipe.get("imported")):
+        if (c, s) == reference or _made_as_the_baseline(data, c):
             continue
         results = {}
         for name, metric in data.metrics.items():
@@ -371,6 +369,11 @@ def _is_plain(data: Scored, c: int) -> bool:
     """Whether a condition is the baseline's recipe, its number of steps left aside."""
     own, first = (_without(data.conditions[at].recipe, "steps_factor", "steps") for at in (c, 0))
     return own == first
+
+
+def _made_as_the_baseline(data: Scored, c: int) -> bool:
+    """Whether at the baseline's cost its pictures are the baseline's; of imported ones that isn't known."""
+    return _is_plain(data, c) and not data.conditions[c].recipe.get("imported")
 
 
 def _without(recipe: Mapping[str, Any], *names: str) -> str:

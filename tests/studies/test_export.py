@@ -291,7 +291,7 @@ def test_rows_written_during_an_export_do_not_change_it(monkeypatch, name, form)
     late[0].vote()
     pages.texts(study.protocols.get())
     monkeypatch.setattr(tables, "ROWS", 1)
-    monkeypatch.setattr(export, "BLOCK", 1)
+    monkeypatch.setattr(tables, "BLOCK", 1)
     before = content(study, name, form)
 
     blocks = export.stream(study, name, form)
